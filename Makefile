@@ -1,0 +1,70 @@
+# The habits of this project.  `make run` and `make test` need nothing prepared: each sets up what
+# it needs in .venv, once, and again only after setup.cfg changed.
+#
+#   make run                            start the default agent, without root
+#   make test [TESTS=tests.openflow]    unit tests: no root, no network, no waiting
+#   make system-test                    tests from outside; each says what it needs, or skips itself
+#   make lint                           ruff and mypy
+#   make bench                          speed, beside Open vSwitch
+#   make fuzz [TESTS=...]               the property tests with very many examples
+#   make clean                          remove all that was made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TRIAL := $(BIN)/python -m twisted.trial
+
+# Everything under tests/ but tests.system, which has a target of its own.
+UNIT := $(filter-out tests.system,$(sort \
+	$(subst /,.,$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))) \
+	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
+TESTS ?= $(UNIT)
+
+.PHONY: help run test system-test lint bench fuzz clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
+
+run: $(VENV)/run.stamp
+	@exec $(BIN)/twistd --nodaemon --pidfile= ofagent --config etc/ofagent.toml
+
+test: $(VENV)/test.stamp
+	@$(TRIAL) $(TESTS)
+
+system-test: $(VENV)/test.stamp
+	@$(TRIAL) tests.system
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet --diff
+	@$(BIN)/mypy --no-error-summary
+
+bench: $(VENV)/test.stamp
+	@$(BIN)/python -m tests.bench
+
+fuzz: $(VENV)/test.stamp
+	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
+	rm -f twisted/plugins/dropin.cache
+	find agent drivers tests twisted -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is as new as the setup.cfg that was last installed.  The installation is editable in the
+# "compat" way, which puts the whole checkout on the path: the default way hides the twistd plugin.
+$(VENV)/run.stamp: EXTRA :=
+$(VENV)/test.stamp: EXTRA := [test]
+$(VENV)/dev.stamp: EXTRA := [dev]
+$(VENV)/%.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing ofagent$(EXTRA) into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+		--config-settings editable_mode=compat --editable '.$(EXTRA)'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"ofagent needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 \
+		"$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
