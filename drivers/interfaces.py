@@ -1,0 +1,327 @@
+"""The contract between the switch and what programs the hardware.
+
+This is the whole contract: a driver imports this module and value types of :mod:`agent.openflow`
+and :mod:`agent.packet`, nothing else of the agent.  :mod:`drivers.testing` holds the test suite
+every driver passes; it is the executable half of this page.
+
+Everything here happens in the reactor's thread.  A driver may have threads of its own, but calls
+what it was given only from the reactor's.
+
+A driver is added without touching this tree: a Twisted plugin (a module in the package
+``twisted.plugins`` of any distribution) that provides :class:`drivers.plugin.IDriverFactory`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from agent.openflow.actions import Action, Actions, Instructions
+from agent.openflow.fields import KEY_BITS
+from agent.openflow.match import Match
+from agent.openflow.messages import Port, PortDesc, PortReason, PortStats
+
+ALL_FIELDS: Final = (1 << KEY_BITS) - 1
+"""A :attr:`TableCapabilities.match_mask` that refuses nothing."""
+
+
+class OperationKind(enum.Enum):
+    """What an operation does to one entry of the hardware.
+
+    A REPLACE and a MODIFY both change an entry in place.  They differ in the counters: those of a
+    REPLACE start from zero, those of a MODIFY go on.
+    """
+
+    ADD = "add"
+    REPLACE = "replace"
+    MODIFY = "modify"
+    DELETE = "delete"
+
+
+class OptionError(ValueError):
+    """A driver's option is wrong.
+
+    :ivar key: the option's name, with dots where it is nested.
+    :ivar value: what was given.
+    :ivar allowed: what may be given, for people.
+    """
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(f"{key} = {value!r}: {allowed}")
+        self.key = key
+        self.value = value
+        self.allowed = allowed
+
+
+@attrs.define(eq=False)
+class Counters:
+    """What a rule has counted.  The driver writes, the agent reads.
+
+    The counters of a rule are one object for its whole life, however often it is modified: a driver
+    adds to them, and never sets them to zero.  A REPLACE comes with new ones.  Where a change is
+    taken back, an ADD or a REPLACE comes with the counters from before, which then go on.
+
+    :ivar packets: packets matched.
+    :ivar bytes: their bytes, Ethernet header included, frame check sequence not.
+    :ivar used: when the last packet was matched, in the agent's seconds (:meth:`IDriverHost.now`);
+        0: never.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    used: float = 0.0
+
+
+@attrs.frozen
+class TableCapabilities:
+    """What one table of the hardware can do; features replies and errors are derived from it.
+
+    :ivar table_id: 0 to 254.
+    :ivar name: at most 31 characters.
+    :ivar max_entries: how many rules it has room for.
+    :ivar match_mask: a flow key with a one in each bit that can be matched.
+    :ivar exact_mask: a flow key with a one in each bit that can only be matched as a whole field
+        (the table cannot mask it).
+    :ivar actions: the action classes that a rule's apply-actions may have; None: all.
+    :ivar write_actions: likewise for the action set.
+    :ivar instructions: the instruction classes it understands; None: all.
+    """
+
+    table_id: int
+    name: str
+    max_entries: int
+    match_mask: int = ALL_FIELDS
+    exact_mask: int = 0
+    actions: frozenset[type[Action]] | None = None
+    write_actions: frozenset[type[Action]] | None = None
+    instructions: frozenset[type] | None = None
+
+
+RESERVED_PORTS: Final = frozenset(
+    {Port.IN_PORT, Port.TABLE, Port.FLOOD, Port.ALL, Port.CONTROLLER, Port.LOCAL}
+)
+"""The reserved ports that every OpenFlow switch must have (1.3.5 section 4.5), and the two which
+those without a traditional pipeline add easily.  TABLE is only for packet-outs."""
+
+
+@attrs.frozen
+class TableCounters:
+    """What one table has counted.
+
+    :ivar lookups: packets that were looked up in it.
+    :ivar matches: those that hit a rule.
+    """
+
+    lookups: int = 0
+    matches: int = 0
+
+
+@attrs.frozen
+class Capabilities:
+    """What a driver can do.
+
+    :ivar tables: at least one, with ascending ids from 0.
+    :ivar manufacturer: like the rest, for the description statistics.
+    :ivar counts_ports: whether :meth:`IDriver.port_stats` knows anything.
+    :ivar reserved_ports: which reserved ports actions may output to; others are BAD_OUT_PORT.
+    :ivar group_types: ``OFPGT_*`` numbers it can execute; empty: no groups.
+    :ivar max_groups: how many groups of each type.
+    :ivar max_meters: how many meters; 0: none.
+    """
+
+    tables: tuple[TableCapabilities, ...]
+    manufacturer: str = "ofagent"
+    hardware: str = ""
+    serial: str = ""
+    counts_ports: bool = True
+    reserved_ports: frozenset[int] = RESERVED_PORTS
+    group_types: frozenset[int] = frozenset()
+    max_groups: int = 0
+    max_meters: int = 0
+
+
+class IRule(Interface):
+    """A flow entry as a driver sees it.  Read only, but for :attr:`counters`."""
+
+    handle: int = Attribute(
+        """A number that is this entry's own in its whole bridge and is never used again.  It stays
+        the same through MODIFY and REPLACE, so it is what a driver keys its entries by."""
+    )
+    table_id: int = Attribute("The table, one of the driver's.")
+    priority: int = Attribute("0 to 65535; the highest that matches wins.")
+    match: Match = Attribute("What it matches.")
+    instructions: Instructions = Attribute("What it does, in execution order.")
+    cookie: int = Attribute("64 bits; a packet-in repeats it.")
+    counters: Counters = Attribute("Where the driver counts.")
+
+
+class IOperation(Interface):
+    """One change of one entry.  It is in flight from :meth:`IDriver.submit` to :meth:`complete`."""
+
+    kind: OperationKind = Attribute("What to do.")
+    rule: IRule = Attribute("The entry as it shall be; of a DELETE, the entry that shall go.")
+    old: IRule | None = Attribute("The entry as it was; None for an ADD.")
+
+    def complete(error: Exception | None = None) -> None:
+        """Say that the hardware has done it, or why not.
+
+        Called exactly once.  When ``error`` is given, the hardware is as if the operation had
+        never been submitted.  An :class:`agent.openflow.errors.OpenFlowError` decides what the
+        controller is told; anything else is FLOW_MOD_FAILED/UNKNOWN and is logged.
+
+        A second call, and a call that comes after the watchdog gave up, is logged and ignored.
+
+        Before the completion of a DELETE, the driver brings the entry's counters up to date: they
+        are final.
+        """
+
+
+@attrs.frozen
+class PacketInEvent:
+    """A packet that the hardware sends to the controllers.
+
+    A packet that hit no rule at all has the reason NO_MATCH and a cookie of all ones; one that hit
+    a table-miss rule has the reason NO_MATCH and that rule's cookie.  The first exists for OpenFlow
+    1.0: later versions drop such packets, so only controllers of that version are sent it.
+
+    :ivar data: the frame.
+    :ivar in_port: where it came in.
+    :ivar reason: :class:`agent.openflow.messages.PacketInReason`.
+    :ivar key: its flow key with the pipeline fields (metadata, tunnel id, registers) as they were.
+    :ivar table_id: the table of the rule that sent it, or where it missed.
+    :ivar cookie: that rule's; all ones when there is none.
+    :ivar max_len: bytes wanted; 0xffff: all of it, unbuffered.
+    :ivar controller_id: which controllers (NXAST_CONTROLLER); 0: all.
+    """
+
+    data: bytes
+    in_port: int
+    reason: int
+    key: int = 0
+    table_id: int = 0
+    cookie: int = 0xFFFFFFFFFFFFFFFF
+    max_len: int = 0xFFFF
+    controller_id: int = 0
+
+
+class IDriverHost(Interface):
+    """What a driver may ask of the agent."""
+
+    name: str = Attribute("The bridge's name.")
+    reactor: Any = Attribute("The reactor: timers, descriptors, threads.  In tests, a clock.")
+    miss_to_controller: bool = Attribute(
+        """Whether a packet that hits no rule in the first table goes to the controllers, as in
+        OpenFlow 1.0, instead of being dropped, as in 1.3.  True where a bridge speaks 1.0."""
+    )
+    rules: Callable[[], Iterable[IRule]] = Attribute(
+        "All rules that should be in the hardware now: for resynchronising after a reset."
+    )
+
+    def now() -> float:
+        """The agent's clock in seconds, never going back."""
+
+    def packet_in(event: PacketInEvent) -> None:
+        """A packet for the controllers."""
+
+    def port_status(reason: PortReason, desc: PortDesc) -> None:
+        """A port was added, removed, or changed its link, its configuration or its features."""
+
+    def degraded(handle: int, reason: str) -> None:
+        """An entry that had been confirmed is no longer as it should be in the hardware."""
+
+    def restored(handle: int) -> None:
+        """A degraded entry is right again."""
+
+
+class IDriver(Interface):
+    """One bridge's hardware.
+
+    The agent calls :meth:`start` once, then anything else, then :meth:`stop` once.
+    """
+
+    name: str = Attribute("The factory's name.")
+    capabilities: Capabilities = Attribute("What it can do; fixed from :meth:`start` on.")
+
+    def start(host: IDriverHost) -> None:
+        """Begin.  Ports are there when this returns; raise what keeps it from working."""
+
+    def stop() -> Deferred[None]:
+        """End: let go of timers, descriptors and threads.  Fires when that is done.
+
+        Operations in flight need not be completed any more, and later completions are ignored.
+        """
+
+    def submit(operations: Sequence[IOperation]) -> None:
+        """Set operations in motion, and return.
+
+        Called at most once a reactor turn, with everything that became ready, in the order of
+        arrival.  May complete any of them at once, must not block and must not raise.  What takes
+        long runs on a socket, a timer or a thread.
+
+        The driver may do operations out of order where neither a packet nor a request can tell:
+        two operations on the same entry are never in flight together (the agent postpones the
+        second), so the driver need only mind entries of different priority that overlap.
+        """
+
+    def refresh(rules: Sequence[IRule]) -> Deferred[None]:
+        """Bring the counters of these rules up to date; fires when they are.
+
+        A driver that counts as packets pass returns a fired Deferred.
+        """
+
+    def ports() -> Sequence[PortDesc]:
+        """The ports there are now, in the order of their numbers."""
+
+    def port_stats() -> Deferred[list[PortStats]]:
+        """The counters of every port."""
+
+    def table_stats() -> Deferred[Mapping[int, TableCounters]]:
+        """The counters of the tables, by number; a table that does not count is left out."""
+
+    def port_mod(port_no: int, config: int, mask: int) -> PortDesc:
+        """Change the ``OFPPC_*`` bits in ``mask`` of a port and return how it is now.
+
+        :raises OpenFlowError: PORT_MOD_FAILED/BAD_PORT, or BAD_CONFIG for bits it cannot change.
+        """
+
+    def packet_out(data: bytes, in_port: int, actions: Actions) -> None:
+        """Execute an action list on a frame.
+
+        The actions were validated.  Must not raise for what the frame holds.
+
+        :param in_port: what IN_PORT means and where FLOOD and ALL do not go; a reserved port where
+            the controller gave none.
+        """
+
+    def show() -> Mapping[str, object]:
+        """Facts for the operator (``driver/show``): names in lower case, values printable."""
+
+
+class IFaultInjection(Interface):
+    """A driver whose hardware can be made to fail on purpose (``driver/fault``)."""
+
+    def inject(words: Sequence[str]) -> str:
+        """Arm, show or clear faults, as the words say; returns a text for people.
+
+        :raises ValueError: for words it does not understand; the text says what it does.
+        """
+
+
+class IClog(Interface):
+    """A driver whose hardware can be halted and set going again (``ofproto/clog``).
+
+    Not to be confused with a driver that is slow: a clogged one does nothing at all.
+    """
+
+    clogged: bool = Attribute("Whether it is halted now.")
+
+    def clog() -> None:
+        """Neither start nor finish any operation from now on; harmless when already clogged."""
+
+    def unclog() -> None:
+        """Go on where it was halted; harmless when it was not."""
