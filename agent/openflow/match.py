@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import attrs
@@ -13,6 +12,8 @@ from agent.openflow.fields import FIELDS, Field
 @attrs.frozen(order=False)
 class Match:
     """The bits that are compared, and what they must be.
+
+    The fields of a match, by name, are what :func:`agent.openflow.oxm.fields_of` finds.
 
     :ivar mask: a flow key with a one in every bit that is compared.
     :ivar value: the bits wanted; ``value & ~mask`` is 0 (the codec refuses anything else).
@@ -63,15 +64,6 @@ class Match:
         """The value of a field that is matched exactly; None when it is masked or not matched."""
         value, mask = self.get(field)
         return value if mask == field.limit else None
-
-    def fields(self) -> Iterator[tuple[Field, int, int]]:
-        """The fields of this match as ``(field, value, mask)`` in the order of OXM, then NXM.
-
-        Which of the fields that share bits is meant follows from the prerequisites.
-        """
-        from agent.openflow.oxm import fields_of
-
-        return fields_of(self)
 
 
 MATCH_ALL: Final = Match()

@@ -1,0 +1,183 @@
+"""Idle and hard timeouts.
+
+A heap of deadlines and one timer for the nearest.  Deadlines are not moved when packets pass or a
+rule is modified: a rule whose time has come is looked at, and put back with its true deadline when
+it turns out to be still in use.  Before a rule is taken for idle its driver is asked for the
+counters, since hardware counts without telling.
+
+A rule that is pending when its time has come waits for the operation in flight; the deletion is an
+operation like any other, and FLOW_REMOVED is sent when the hardware has confirmed it.
+
+Source: 1.3.5 section 5.5; as in Open vSwitch, the hard timeout counts from the last modification.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from agent.ofproto.rule import Rule
+from agent.openflow.messages import RemovedReason
+
+SLACK = 0.001
+"""Deadlines this close together, in seconds, are handled at once."""
+
+
+class Expiry:
+    """Deletes rules whose time has come.
+
+    :ivar clock: seconds and timers.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        refresh: Callable[[Sequence[Rule]], Deferred[None]],
+        delete: Callable[[Sequence[Rule], RemovedReason], object],
+    ) -> None:
+        """Watch nothing yet.
+
+        :param refresh: has the driver bring counters up to date.
+        :param delete: deletes rules, none of which is pending.
+        """
+        self.clock = clock
+        self._refresh = refresh
+        self._delete = delete
+        self._rules: dict[int, Rule] = {}
+        self._deadlines: dict[int, float] = {}
+        self._heap: list[tuple[float, int]] = []
+        self._call: IDelayedCall | None = None
+        self._waits: dict[Deferred[None], None] = {}
+
+    def watch(self, rule: Rule) -> None:
+        """A rule is in the hardware from now on, perhaps in the place of another version of it."""
+        if not (rule.idle_timeout or rule.hard_timeout):
+            self._rules.pop(rule.handle, None)
+            return
+        self._rules[rule.handle] = rule
+        self._schedule(rule.handle, self._deadline(rule)[0])
+
+    def forget(self, rule: Rule) -> None:
+        """A rule is gone."""
+        if self._rules.pop(rule.handle, None) is not None:
+            self._deadlines.pop(rule.handle, None)
+            if len(self._heap) > 2 * len(self._deadlines) + 64:
+                self._heap = [(when, handle) for handle, when in self._deadlines.items()]
+                heapq.heapify(self._heap)
+
+    def stop(self) -> None:
+        """Let go of the timer and of all that is waited for."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._rules.clear()
+        self._deadlines.clear()
+        self._heap.clear()
+        for wait in list(self._waits):
+            wait.cancel()
+
+    @staticmethod
+    def _deadline(rule: Rule) -> tuple[float, RemovedReason]:
+        """When a rule expires if nothing happens to it, and of what."""
+        hard = rule.modified + rule.hard_timeout if rule.hard_timeout else float("inf")
+        used = max(rule.counters.used, rule.created)
+        idle = used + rule.idle_timeout if rule.idle_timeout else float("inf")
+        if idle < hard:
+            return idle, RemovedReason.IDLE_TIMEOUT
+        return hard, RemovedReason.HARD_TIMEOUT
+
+    def _schedule(self, handle: int, when: float) -> None:
+        """Look at a rule at ``when``, unless it will be looked at before."""
+        if self._deadlines.get(handle, float("inf")) <= when:
+            return
+        self._deadlines[handle] = when
+        heapq.heappush(self._heap, (when, handle))
+        if self._call is None or self._call.getTime() > when:
+            self._arm()
+
+    def _arm(self) -> None:
+        """Set the timer to the nearest deadline."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self._heap:
+            delay = max(0.0, self._heap[0][0] - self.clock.seconds())
+            self._call = self.clock.callLater(delay, self._run)
+
+    def _run(self) -> None:
+        """The nearest deadline has come."""
+        self._call = None
+        now = self.clock.seconds() + SLACK
+        handles = []
+        while self._heap and self._heap[0][0] <= now:
+            when, handle = heapq.heappop(self._heap)
+            if self._deadlines.get(handle) == when:
+                del self._deadlines[handle]
+                handles.append(handle)
+        idle = self._expire(handles, RemovedReason.HARD_TIMEOUT)
+        if idle:
+            self._after(
+                self._refresh([self._rules[handle] for handle in idle]),
+                lambda: self._expire(idle, RemovedReason.IDLE_TIMEOUT),
+            )
+        self._arm()
+
+    def _expire(self, handles: Iterable[int], confirmed: RemovedReason) -> list[int]:
+        """Delete those of the rules which are due of the reason that is sure.
+
+        :returns: those that are due of the other.
+        """
+        now = self.clock.seconds() + SLACK
+        due: list[Rule] = []
+        unsure: list[int] = []
+        for handle in handles:
+            rule = self._rules.get(handle)
+            if rule is None:
+                continue
+            when, reason = self._deadline(rule)
+            if when > now:
+                self._schedule(handle, when)
+            elif rule.pending is not None:
+                self._later(rule)
+            elif reason is confirmed:
+                due.append(rule)
+            elif confirmed is RemovedReason.IDLE_TIMEOUT:
+                self._schedule(handle, now)
+            else:
+                unsure.append(handle)
+        if due:
+            self._delete(due, confirmed)
+            for rule in due:
+                # Should the deletion fail, the rule is looked at again.
+                self._later(rule)
+        return unsure
+
+    def _later(self, rule: Rule) -> None:
+        """Look at a pending rule again when the operation in flight has ended."""
+        if rule.pending is not None:
+            handle = rule.handle
+            self._after(
+                rule.pending.group.wait(), lambda: self._schedule(handle, self.clock.seconds())
+            )
+
+    def _after(self, wait: Deferred[None], act: Callable[[], object]) -> None:
+        """Do something when something has happened; not at all when this is stopped before."""
+        self._waits[wait] = None
+
+        def happened(result: object) -> None:
+            del self._waits[wait]
+            act()
+
+        def failed(failure: Failure) -> None:
+            del self._waits[wait]
+            if not failure.check(CancelledError):
+                self._log.failure("cannot tell which rules are idle", failure)
+
+        wait.addCallbacks(happened, failed)

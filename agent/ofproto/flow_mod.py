@@ -1,0 +1,298 @@
+"""OFPT_FLOW_MOD: from a request to a group of operations.
+
+Each command first finds out what it means, then whether anything in flight could still change that,
+then whether it is allowed; only then does it create the group.  So a request that has to wait has
+had no side effect and is simply run again, and a group is never abandoned.
+
+Who waits for what (SEMANTICS: "keep arrival order where a request or a packet could tell"):
+
+- for the rule itself, when an operation on it is in flight (the same table, match and priority);
+- loose and strict MODIFY and DELETE, for every operation in flight whose rule they would mean, as
+  it is or as it was: should it fail, they would have meant another rule;
+- CHECK_OVERLAP, for every operation in flight on an overlapping rule of that priority;
+- an ADD to a table that is full unless something in flight fails, for that;
+- for a place among the operations in flight, last of all.
+
+Sources: OpenFlow 1.0.1 section 4.6, OpenFlow 1.3.5 section 6.4; where they are silent, Open
+vSwitch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.interfaces import IReactorTime
+
+from agent.ofproto.conditions import Postponed
+from agent.ofproto.interfaces import IRequester
+from agent.ofproto.ledger import OperationLedger
+from agent.ofproto.operations import Operation, OperationGroup
+from agent.ofproto.rule import Rule
+from agent.ofproto.table import Criteria, FlowTable
+from agent.ofproto.validate import Validator
+from agent.openflow import errors
+from agent.openflow.errors import OpenFlowError
+from agent.openflow.messages import (
+    ALL_TABLES,
+    OFP10,
+    FlowMod,
+    FlowModCommand,
+    FlowModFlags,
+    RemovedReason,
+)
+from drivers.interfaces import Counters, OperationKind
+
+ADD = int(FlowModCommand.ADD)
+MODIFY = int(FlowModCommand.MODIFY)
+MODIFY_STRICT = int(FlowModCommand.MODIFY_STRICT)
+DELETE = int(FlowModCommand.DELETE)
+DELETE_STRICT = int(FlowModCommand.DELETE_STRICT)
+
+CHECK_OVERLAP = int(FlowModFlags.CHECK_OVERLAP)
+RESET_COUNTS = int(FlowModFlags.RESET_COUNTS)
+EMERG = int(FlowModFlags.EMERG)
+KNOWN_FLAGS = 0x1F
+
+
+class FlowMods:
+    """The flow tables of a bridge, and the requests which change them.
+
+    :ivar tables: by number; the numbers are 0, 1, 2 ...
+    :ivar validators: likewise, what each table can do.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[FlowTable],
+        validators: Sequence[Validator],
+        ledger: OperationLedger,
+        clock: IReactorTime,
+    ) -> None:
+        self.tables = tables
+        self.validators = validators
+        self._ledger = ledger
+        self._clock = clock
+        self._next_handle = 1
+
+    def handle(self, request: FlowMod, requester: IRequester) -> OperationGroup | None:
+        """Execute a request, as far as that can be done at once.
+
+        :returns: what is in flight now; None when there was nothing to do.
+        :raises OpenFlowError: when it is refused.
+        :raises Postponed: when it has to wait.
+        """
+        command = request.command
+        if command == ADD:
+            if request.flags:
+                self._check_flags(request, requester)
+            return self._add(request, requester, self._one_table(request, requester))
+        if request.flags:
+            self._check_flags(request, requester)
+        if command in (MODIFY, MODIFY_STRICT):
+            return self._modify(request, requester)
+        if command in (DELETE, DELETE_STRICT):
+            return self._delete(request, requester)
+        raise OpenFlowError(errors.FLOW_MOD_BAD_COMMAND, f"command {command}")
+
+    def delete_rules(
+        self, rules: Sequence[Rule], reason: RemovedReason, requester: IRequester
+    ) -> OperationGroup | None:
+        """Delete these rules, none of which is pending, as one group: expiry, eviction, flush."""
+        operations = [
+            Operation(OperationKind.DELETE, rule, rule, self.tables[rule.table_id], reason)
+            for rule in rules
+        ]
+        return self._start(0, requester, operations, atomic=False)
+
+    # --- checks ------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_flags(request: FlowMod, requester: IRequester) -> None:
+        flags = request.flags
+        if flags & EMERG and requester.version == OFP10:
+            if request.idle_timeout or request.hard_timeout:
+                raise OpenFlowError(errors.BAD_EMERG_TIMEOUT, "emergency flows have no timeouts")
+            raise OpenFlowError(errors.TABLE_FULL, "there is no table of emergency flows")
+        if flags & ~KNOWN_FLAGS:
+            raise OpenFlowError(errors.FLOW_MOD_BAD_FLAGS, f"flags {flags:#x}")
+
+    def _check_rule(self, request: FlowMod, requester: IRequester, table_id: int) -> None:
+        self.validators[table_id].check(requester.version, request.match, request.instructions)
+
+    def _one_table(self, request: FlowMod, requester: IRequester) -> FlowTable:
+        """The table of a request that needs just one."""
+        table_id = request.table_id
+        if table_id < len(self.tables):
+            return self.tables[table_id]
+        if table_id == ALL_TABLES and requester.version == OFP10:
+            return self.tables[0]
+        raise OpenFlowError(errors.FLOW_MOD_BAD_TABLE_ID, f"table {table_id}")
+
+    def _some_tables(self, request: FlowMod, requester: IRequester) -> Sequence[FlowTable]:
+        """The tables of a request that may be about all of them."""
+        table_id = request.table_id
+        if table_id < len(self.tables):
+            return (self.tables[table_id],)
+        if table_id == ALL_TABLES and (
+            requester.version == OFP10 or request.command in (DELETE, DELETE_STRICT)
+        ):
+            return self.tables
+        raise OpenFlowError(errors.FLOW_MOD_BAD_TABLE_ID, f"table {table_id}")
+
+    # --- ADD ---------------------------------------------------------------------------------
+
+    def _add(
+        self, request: FlowMod, requester: IRequester, table: FlowTable
+    ) -> OperationGroup | None:
+        match = request.match
+        priority = request.priority
+        instructions = request.instructions
+        self._check_rule(request, requester, table.table_id)
+        old = table.rules.find(match, priority)
+        if old is not None and old.pending is not None:
+            raise Postponed(old.pending.group)
+        if table.deleting:
+            deleting = table.deleting.get((match.mask, match.value, priority))
+            if deleting is not None:
+                raise Postponed(deleting.group)
+        if request.flags & CHECK_OVERLAP:
+            self._check_overlap(request, table)
+        if old is None and table.rules.count + len(table.deleting) >= table.max_entries:
+            self._check_room(table)
+        self._ledger.admit(requester)
+
+        now = self._clock.seconds()
+        if old is None:
+            handle = self._next_handle
+            self._next_handle = handle + 1
+            kind = OperationKind.ADD
+        else:
+            handle = old.handle
+            kind = OperationKind.REPLACE
+        rule = Rule(
+            handle,
+            table.table_id,
+            priority,
+            match,
+            instructions,
+            request.cookie,
+            request.idle_timeout,
+            request.hard_timeout,
+            request.flags,
+            Counters(),
+            now,
+            now,
+        )
+        group = OperationGroup(
+            self._ledger, requester, request.xid, (Operation(kind, rule, old, table),)
+        )
+        self._ledger.start(group)
+        return group
+
+    @staticmethod
+    def _check_overlap(request: FlowMod, table: FlowTable) -> None:
+        """CHECK_OVERLAP, with an eye on what is in flight."""
+        match, priority = request.match, request.priority
+        for operation in table.pending:
+            rule = operation.rule
+            if rule.priority == priority and rule.match.overlaps(match):
+                raise Postponed(operation.group)
+        for rule in table.rules.overlapping(match, priority):
+            raise OpenFlowError(errors.OVERLAP, f"overlaps cookie {rule.cookie:#x}")
+
+    @staticmethod
+    def _check_room(table: FlowTable) -> None:
+        """Whether one more rule fits, however what is in flight turns out."""
+        if table.rules.count < table.max_entries:
+            # It fits unless a deletion fails.
+            raise Postponed(next(iter(table.deleting.values())).group)
+        if table.adding:
+            # It does not fit unless an addition fails.
+            adding = next(op for op in table.pending if op.kind is OperationKind.ADD)
+            raise Postponed(adding.group)
+        raise OpenFlowError(errors.TABLE_FULL, f"{table.max_entries} rules in table {table.name}")
+
+    # --- MODIFY and DELETE -------------------------------------------------------------------
+
+    def _criteria(self, request: FlowMod, requester: IRequester, strict: bool) -> Criteria:
+        deleting = request.command in (DELETE, DELETE_STRICT)
+        return Criteria(
+            request.match,
+            request.priority,
+            strict,
+            request.cookie,
+            request.cookie_mask if requester.version != OFP10 else 0,
+            request.out_port if deleting else 0xFFFFFFFF,
+            request.out_group if deleting else 0xFFFFFFFF,
+            requester.internal,
+        )
+
+    @staticmethod
+    def _selected(tables: Sequence[FlowTable], criteria: Criteria) -> list[Rule]:
+        """The rules a request is about, none of them pending.
+
+        :raises Postponed: when that depends on something in flight.
+        """
+        for table in tables:
+            if table.pending:
+                blocking = table.blocking(criteria)
+                if blocking is not None:
+                    raise Postponed(blocking.group)
+        return [rule for table in tables for rule in table.select(criteria)]
+
+    def _modify(self, request: FlowMod, requester: IRequester) -> OperationGroup | None:
+        tables = self._some_tables(request, requester)
+        old10 = requester.version == OFP10
+        strict = request.command == MODIFY_STRICT
+        self._check_rule(request, requester, tables[0].table_id)
+        selected = self._selected(tables, self._criteria(request, requester, strict))
+        for table_id in {rule.table_id for rule in selected}:
+            self._check_rule(request, requester, table_id)
+        if not selected:
+            if old10:
+                return self._add(request, requester, self._one_table(request, requester))
+            return None
+        reset = bool(request.flags & RESET_COUNTS) and not old10
+        now = self._clock.seconds()
+        operations = []
+        for old in selected:
+            cookie = request.cookie if old10 else old.cookie
+            rule = old.evolve(
+                request.instructions, cookie, Counters() if reset else old.counters, now
+            )
+            same = not reset and cookie == old.cookie and request.instructions == old.instructions
+            kind = OperationKind.REPLACE if reset else OperationKind.MODIFY
+            operations.append(Operation(kind, rule, old, self.tables[old.table_id], local=same))
+        return self._start(request.xid, requester, operations)
+
+    def _delete(self, request: FlowMod, requester: IRequester) -> OperationGroup | None:
+        strict = request.command == DELETE_STRICT
+        criteria = self._criteria(request, requester, strict)
+        selected = self._selected(self._some_tables(request, requester), criteria)
+        operations = [
+            Operation(
+                OperationKind.DELETE, rule, rule, self.tables[rule.table_id], RemovedReason.DELETE
+            )
+            for rule in selected
+        ]
+        return self._start(request.xid, requester, operations, atomic=False)
+
+    def _start(
+        self,
+        xid: int,
+        requester: IRequester,
+        operations: Sequence[Operation],
+        atomic: bool = True,
+    ) -> OperationGroup | None:
+        """Start a group, if there is anything to do that takes time."""
+        if not operations:
+            return None
+        if all(operation.local for operation in operations):
+            for operation in operations:
+                operation.place.begin(operation)
+                operation.place.end(operation)
+            return None
+        self._ledger.admit(requester)
+        group = OperationGroup(self._ledger, requester, xid, operations, atomic)
+        self._ledger.start(group)
+        return group

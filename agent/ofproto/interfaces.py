@@ -1,0 +1,46 @@
+"""What the switch and those who use it know of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+from agent.openflow.messages import FlowRemoved, PortStatus
+from drivers.interfaces import PacketInEvent
+
+if TYPE_CHECKING:
+    from agent.ofproto.operations import OperationGroup
+
+
+class IRequester(Interface):
+    """Who asked for something: a session of a connection, or a part of the agent itself."""
+
+    name: str = Attribute("For logs: ``br0<->tcp:192.0.2.1:6653``, as Open vSwitch writes it.")
+    version: int = Attribute("The wire version it speaks; decides where versions differ.")
+    miss_send_len: int = Attribute("Bytes of a packet to send on a miss; SET_CONFIG changes it.")
+    config_flags: int = Attribute("``OFPC_FRAG_*``; SET_CONFIG changes it.")
+    internal: bool = Attribute(
+        "Part of the agent: exempt from the cap on operations in flight, which it must not be "
+        "starved by, and may use priorities above those of controllers."
+    )
+
+    def group_ended(group: OperationGroup) -> None:
+        """A group that this requester was given has ended, well or not.
+
+        Called once a group, never before the call that returned the group has returned.  Must not
+        re-enter the switch.
+        """
+
+
+class ISwitchObserver(Interface):
+    """Who hears what the switch says by itself: the connection manager."""
+
+    def flow_removed(message: FlowRemoved) -> None:
+        """A rule with SEND_FLOW_REM is gone, and the hardware has confirmed it."""
+
+    def packet_in(event: PacketInEvent) -> None:
+        """A packet for the controllers."""
+
+    def port_status(message: PortStatus) -> None:
+        """A port changed."""

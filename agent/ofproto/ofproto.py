@@ -1,0 +1,410 @@
+"""The switch of one bridge: it answers requests, through one driver.
+
+:class:`OFProto` is the face of this package.  Connections hand it decoded requests and get answers,
+groups of operations in flight, or a condition to wait for; what it says by itself goes to its
+observer.  It knows no connections, no bytes and no reactor beyond a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from agent.ofproto import statistics
+from agent.ofproto.conditions import Condition, Postponed
+from agent.ofproto.expiry import Expiry
+from agent.ofproto.flow_mod import FlowMods
+from agent.ofproto.interfaces import IRequester, ISwitchObserver
+from agent.ofproto.ledger import OperationLedger, SlotCondition
+from agent.ofproto.operations import Operation, OperationGroup
+from agent.ofproto.rule import Rule
+from agent.ofproto.table import FlowTable
+from agent.ofproto.validate import Validator
+from agent.openflow import errors
+from agent.openflow import messages as of
+from agent.openflow.errors import OpenFlowError
+from drivers.interfaces import (
+    Capabilities,
+    IClog,
+    IDriver,
+    IDriverHost,
+    OperationKind,
+    PacketInEvent,
+    TableCounters,
+)
+
+Answer: TypeAlias = "object | list[object] | None"
+Result: TypeAlias = "Answer | OperationGroup | Deferred[Answer]"
+"""What :meth:`OFProto.handle` returns: nothing, replies, a group in flight, or replies later."""
+
+C_FLOW_STATS = 1 << 0
+C_TABLE_STATS = 1 << 1
+C_PORT_STATS = 1 << 2
+C_GROUP_STATS = 1 << 3
+C_ARP_MATCH_IP_10 = 1 << 7
+
+WILDCARDS_ALL_10 = (1 << 22) - 1
+"""``OFPFW_ALL`` of 1.0."""
+
+NOT_COUNTED = TableCounters()
+
+FRAG_MASK = 0x3
+"""The bits of the switch configuration that say what happens to fragments."""
+
+
+@implementer(IRequester)
+class Internal:
+    """A part of the agent that changes rules by itself: expiry, flush, in-band control.
+
+    :ivar name: for logs and for the operator.
+    """
+
+    internal = True
+    version = of.OFP13
+
+    def __init__(self, name: str, ended: Callable[[OperationGroup], None] | None = None) -> None:
+        self.name = name
+        self.miss_send_len = 0
+        self.config_flags = 0
+        self._ended = ended
+
+    def group_ended(self, group: OperationGroup) -> None:
+        """See :class:`agent.ofproto.interfaces.IRequester`."""
+        if self._ended is not None:
+            self._ended(group)
+
+
+@implementer(IDriverHost)
+class OFProto:
+    """One bridge's switch.
+
+    :ivar name: the bridge's name.
+    :ivar datapath_id: 64 bits.
+    :ivar driver: its hardware.
+    :ivar tables: the flow tables, by number.
+    :ivar ledger: the operations in flight.
+    :ivar observer: who hears what it says by itself; set before :meth:`start`.
+    :ivar reactor: the clock, for the driver.
+    :ivar miss_to_controller: see :class:`drivers.interfaces.IDriverHost`.
+    """
+
+    _log = Logger()
+
+    observer: ISwitchObserver
+    tables: Sequence[FlowTable]
+    ledger: OperationLedger
+    flow_mods: FlowMods
+
+    def __init__(
+        self,
+        name: str,
+        datapath_id: int,
+        driver: IDriver,
+        clock: IReactorTime,
+        max_pending: int = 50,
+        watchdog: float = 60.0,
+        miss_to_controller: bool = True,
+        description: str = "",
+        version: str = "",
+    ) -> None:
+        self.name = name
+        self.datapath_id = datapath_id
+        self.driver = driver
+        self.reactor = clock
+        self.miss_to_controller = miss_to_controller
+        self._description = description or name
+        self._software = version
+        self._expirer = Internal(f"{name}<->expiry")
+        self.ledger = OperationLedger(
+            clock, driver.submit, self._committed, max_pending, watchdog, self._halted
+        )
+        self.expiry = Expiry(clock, driver.refresh, self._expire)
+        self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {
+            of.FeaturesRequest: self._features,
+            of.GetConfigRequest: self._get_config,
+            of.SetConfig: self._set_config,
+            of.PacketOut: self._packet_out,
+            of.PortMod: self._port_mod,
+            of.DescRequest: self._desc,
+            of.FlowStatsRequest: self._flow_stats,
+            of.AggregateRequest: self._aggregate,
+            of.TableStatsRequest: self._table_stats,
+            of.PortStatsRequest: self._port_stats,
+            of.PortDescRequest: self._port_desc,
+            of.QueueStatsRequest: self._queue_stats,
+            of.QueueGetConfigRequest: self._queue_config,
+            of.TableMod: self._table_mod,
+        }
+
+    # --- life cycle --------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the driver; tables and ports are there afterwards."""
+        self.driver.start(self)
+        offered = self.capabilities.tables
+        self.tables = [FlowTable(table) for table in offered]
+        self.flow_mods = FlowMods(
+            self.tables, [Validator(table, self) for table in offered], self.ledger, self.reactor
+        )
+        self._handlers[of.FlowMod] = self.flow_mods.handle
+
+    def stop(self) -> Deferred[None]:
+        """Forget what is in flight, and stop the driver; fires when it has stopped."""
+        self.expiry.stop()
+        self.ledger.stop()
+        return self.driver.stop()
+
+    def _halted(self) -> bool:
+        """Whether somebody has halted the hardware on purpose."""
+        return IClog.providedBy(self.driver) and IClog(self.driver).clogged
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the driver can do."""
+        return self.driver.capabilities
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def handle(self, request: Any, requester: IRequester) -> Result:
+        """Execute a request, as far as that can be done at once.
+
+        :returns: see :data:`Result`; replies have the request's xid.
+        :raises OpenFlowError: when it is refused.
+        :raises Postponed: when it has to wait; it had no effect, and is to be run again.
+        """
+        handler = self._handlers.get(type(request))
+        if handler is None:
+            raise OpenFlowError(errors.BAD_TYPE, f"{type(request).__name__} is not a request")
+        if not self.ledger.contended:
+            return handler(request, requester)
+        queued = False
+        try:
+            return handler(request, requester)
+        except Postponed as postponed:
+            queued = isinstance(postponed.condition, SlotCondition)
+            raise
+        finally:
+            if not queued:
+                # Whatever became of it, it does not use the place it may have been promised.
+                self.ledger.forgo(requester)
+
+    def release(self, requester: IRequester) -> None:
+        """A requester is gone; what it has in flight runs on."""
+        self.ledger.forgo(requester)
+
+    def idle(self) -> Condition:
+        """A condition that clears when nothing is in flight."""
+        return self.ledger.idle()
+
+    # --- what a rule may refer to (agent.ofproto.validate.Limits) ------------------------------
+
+    def has_table(self, table_id: int) -> bool:
+        """Whether there is such a table."""
+        return table_id < len(self.tables)
+
+    def has_group(self, group_id: int) -> bool:
+        """Whether there is such a group: no driver has groups yet."""
+        return False
+
+    def has_meter(self, meter_id: int) -> bool:
+        """Whether there is such a meter: no driver has meters yet."""
+        return False
+
+    # --- what the driver says (drivers.interfaces.IDriverHost) ---------------------------------
+
+    def now(self) -> float:
+        """The clock."""
+        return self.reactor.seconds()
+
+    def rules(self) -> Iterable[Rule]:
+        """Every rule there should be in the hardware."""
+        for table in self.tables:
+            yield from table.rules
+
+    def packet_in(self, event: PacketInEvent) -> None:
+        """A packet for the controllers."""
+        self.observer.packet_in(event)
+
+    def port_status(self, reason: of.PortReason, desc: of.PortDesc) -> None:
+        """A port changed."""
+        self.observer.port_status(of.PortStatus(reason, desc))
+
+    def degraded(self, handle: int, reason: str) -> None:
+        """An entry is not as it should be in the hardware."""
+        for rule in self.rules():
+            if rule.handle == handle:
+                rule.degraded = reason
+                self._log.warn(
+                    "{bridge}: a rule of table {table} is degraded: {reason}",
+                    bridge=self.name,
+                    table=rule.table_id,
+                    reason=reason,
+                )
+
+    def restored(self, handle: int) -> None:
+        """A degraded entry is right again."""
+        for rule in self.rules():
+            if rule.handle == handle:
+                rule.degraded = ""
+
+    # --- rules -------------------------------------------------------------------------------
+
+    def _committed(self, operation: Operation) -> None:
+        """An operation has succeeded for good."""
+        rule: Rule = operation.rule
+        if operation.kind is OperationKind.DELETE:
+            self.expiry.forget(rule)
+            if rule.send_flow_removed and not rule.hidden:
+                self.observer.flow_removed(
+                    statistics.flow_removed(rule, operation.reason, self.now())
+                )
+        elif rule.idle_timeout or rule.hard_timeout or operation.old is not None:
+            self.expiry.watch(rule)
+
+    def _expire(self, rules: Sequence[Rule], reason: of.RemovedReason) -> None:
+        self.flow_mods.delete_rules(rules, reason, self._expirer)
+
+    def _flow_stats(self, request: of.FlowStatsRequest, requester: IRequester) -> Result:
+        rules = statistics.select(self.tables, request, requester.version)
+        return self._refreshed(
+            rules, lambda: statistics.flow_stats_reply(rules, self.now(), request.xid)
+        )
+
+    def _aggregate(self, request: of.AggregateRequest, requester: IRequester) -> Result:
+        rules = statistics.select(self.tables, request, requester.version)
+        return self._refreshed(rules, lambda: statistics.aggregate_reply(rules, request.xid))
+
+    def _refreshed(self, rules: Sequence[Rule], answer: Callable[[], object]) -> Result:
+        """Answer when the driver has brought the counters up to date."""
+        return self.driver.refresh(rules).addCallback(lambda _: answer())
+
+    # --- the switch --------------------------------------------------------------------------
+
+    def _features(self, request: of.FeaturesRequest, requester: IRequester) -> Result:
+        old = requester.version == of.OFP10
+        capabilities = C_FLOW_STATS | C_TABLE_STATS
+        if self.capabilities.counts_ports:
+            capabilities |= C_PORT_STATS
+        if old:
+            capabilities |= C_ARP_MATCH_IP_10
+        elif self.capabilities.group_types:
+            capabilities |= C_GROUP_STATS
+        return of.FeaturesReply(
+            self.datapath_id,
+            n_buffers=0,
+            n_tables=len(self.tables),
+            capabilities=capabilities,
+            actions=0xFFF if old else 0,
+            ports=tuple(self.driver.ports()) if old else (),
+            xid=request.xid,
+        )
+
+    def _get_config(self, request: of.GetConfigRequest, requester: IRequester) -> Result:
+        return of.GetConfigReply(requester.config_flags, requester.miss_send_len, request.xid)
+
+    def _set_config(self, request: of.SetConfig, requester: IRequester) -> Result:
+        if request.flags & ~FRAG_MASK:
+            raise OpenFlowError(errors.SWITCH_CONFIG_BAD_FLAGS, f"flags {request.flags:#x}")
+        if request.flags & FRAG_MASK:
+            raise OpenFlowError(errors.SWITCH_CONFIG_BAD_FLAGS, "fragments are left alone")
+        requester.miss_send_len = request.miss_send_len
+        requester.config_flags = request.flags
+        return None
+
+    def _desc(self, request: of.DescRequest, requester: IRequester) -> Result:
+        can = self.capabilities
+        return of.DescReply(
+            can.manufacturer,
+            can.hardware or self.driver.name,
+            self._software,
+            can.serial,
+            self._description,
+            request.xid,
+        )
+
+    def _table_stats(self, request: of.TableStatsRequest, requester: IRequester) -> Result:
+        def answer(counted: Mapping[int, TableCounters]) -> object:
+            replies = []
+            for table in self.tables:
+                counters = counted.get(table.table_id, NOT_COUNTED)
+                replies.append(
+                    of.TableStats(
+                        table.table_id,
+                        table.rules.count,
+                        counters.lookups,
+                        counters.matches,
+                        table.name,
+                        WILDCARDS_ALL_10,
+                        table.max_entries,
+                    )
+                )
+            return of.TableStatsReply(replies, request.xid)
+
+        return self.driver.table_stats().addCallback(answer)
+
+    def _table_mod(self, request: of.TableMod, requester: IRequester) -> Result:
+        if request.table_id != of.ALL_TABLES and not self.has_table(request.table_id):
+            raise OpenFlowError(errors.TABLE_MOD_BAD_TABLE, f"table {request.table_id}")
+        if request.config & ~0x3:
+            raise OpenFlowError(errors.TABLE_MOD_BAD_CONFIG, f"config {request.config:#x}")
+        # 1.3 keeps the bits 0 and 1 for compatibility, without a meaning.
+        return None
+
+    # --- ports -------------------------------------------------------------------------------
+
+    def _packet_out(self, request: of.PacketOut, requester: IRequester) -> Result:
+        port = request.in_port
+        if not (0 < port < of.Port.MAX or port in (of.Port.CONTROLLER, of.Port.LOCAL, of.ANY)):
+            raise OpenFlowError(errors.REQUEST_BAD_PORT, f"in_port {port:#x}")
+        self.flow_mods.validators[0].check_packet_out(requester.version, request.actions)
+        if request.buffer_id != of.NO_BUFFER:
+            raise OpenFlowError(errors.BUFFER_UNKNOWN, f"buffer {request.buffer_id:#x}")
+        self.driver.packet_out(request.data, port, request.actions)
+        return None
+
+    def _port_mod(self, request: of.PortMod, requester: IRequester) -> Result:
+        for desc in self.driver.ports():
+            if desc.port_no == request.port_no:
+                break
+        else:
+            raise OpenFlowError(errors.PORT_BAD_PORT, f"port {request.port_no}")
+        if desc.hw_addr != request.hw_addr:
+            raise OpenFlowError(errors.PORT_BAD_HW_ADDR, f"{request.hw_addr:012x}")
+        changed = self.driver.port_mod(request.port_no, request.config, request.mask)
+        if changed != desc:
+            self.port_status(of.PortReason.MODIFY, changed)
+        return None
+
+    def _port_desc(self, request: of.PortDescRequest, requester: IRequester) -> Result:
+        return of.PortDescReply(list(self.driver.ports()), request.xid)
+
+    def _port_stats(self, request: of.PortStatsRequest, requester: IRequester) -> Result:
+        wanted = request.port_no
+        if wanted != of.ANY and all(port.port_no != wanted for port in self.driver.ports()):
+            raise OpenFlowError(errors.REQUEST_BAD_PORT, f"port {wanted}")
+        return self.driver.port_stats().addCallback(
+            lambda ports: of.PortStatsReply(
+                [port for port in ports if wanted in (of.ANY, port.port_no)], request.xid
+            )
+        )
+
+    def _check_queue_port(self, port_no: int) -> None:
+        if port_no not in (of.ANY, of.Port.ALL) and all(
+            port.port_no != port_no for port in self.driver.ports()
+        ):
+            raise OpenFlowError(errors.QUEUE_BAD_PORT, f"port {port_no}")
+
+    def _queue_stats(self, request: of.QueueStatsRequest, requester: IRequester) -> Result:
+        self._check_queue_port(request.port_no)
+        if request.queue_id != of.ANY:
+            raise OpenFlowError(errors.QUEUE_BAD_QUEUE, f"queue {request.queue_id}")
+        return of.QueueStatsReply([], request.xid)
+
+    def _queue_config(self, request: of.QueueGetConfigRequest, requester: IRequester) -> Result:
+        self._check_queue_port(request.port)
+        return of.QueueGetConfigReply(request.port, (), request.xid)

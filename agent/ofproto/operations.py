@@ -1,0 +1,211 @@
+"""The asynchronous core: operations, groups of them, and the ledger of all that are in flight.
+
+Every change of the forwarding state is an :class:`Operation` on one entry, and the operations of
+one request are one :class:`OperationGroup`.  The table is changed at once, optimistically; the
+driver is told at the end of the reactor's turn; and when the last operation of the group has ended
+the group is *settled*, once: either everything stays, or everything is taken back.
+
+::
+
+                     start()                       last complete()
+    (request) ------------------> in flight ----------------------------> ended, no error
+                                      |
+                                      |  last complete(), some with an error
+                                      v
+                                  some succeeded and the group is atomic?
+                                      |  yes                     | no
+                                      v                          v
+                                  undoing  ------------------> ended, with the first error
+                                      (compensating operations)
+
+An operation that fails left the hardware as it was, so the table is just put back.  One that
+succeeded in a group that fails has changed the hardware, so the opposite operation is sent before
+the group ends; until then its rule stays pending, and nobody can see or build upon the state in
+between.  DELETE requests are the exception: entries that are gone stay gone, and those that the
+hardware would not delete come back marked *degraded*, for putting a thousand entries back into slow
+hardware because the thousandth got stuck is nobody's wish.
+
+An entry with an operation in flight is touched by nobody else, so operations need not be ordered
+among themselves; see :mod:`agent.ofproto.flow_mod` for who waits for what.
+
+:class:`agent.ofproto.ledger.OperationLedger` drives all this.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from agent.ofproto.conditions import Condition
+from agent.ofproto.interfaces import IRequester
+from drivers.interfaces import IOperation, OperationKind
+
+_INVERSE: Final = {
+    OperationKind.ADD: OperationKind.DELETE,
+    OperationKind.DELETE: OperationKind.ADD,
+    OperationKind.MODIFY: OperationKind.MODIFY,
+    OperationKind.REPLACE: OperationKind.REPLACE,
+}
+
+
+class State(enum.Enum):
+    """Where an operation is in its life."""
+
+    QUEUED = "queued"  # in the ledger, the driver does not know it yet
+    IN_FLIGHT = "in flight"  # with the driver
+    RETRYING = "retrying"  # failed, and will be sent again
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Place(Protocol):
+    """Where the entry of an operation lives: a flow table (or the table of groups, or meters)."""
+
+    name: str
+
+    def begin(self, operation: Operation) -> None:
+        """Make the change, optimistically, and mark the entry pending."""
+
+    def revert(self, operation: Operation) -> None:
+        """Put back what was; the entry stays pending."""
+
+    def end(self, operation: Operation) -> None:
+        """The entry is no longer pending."""
+
+    def doubt(self, operation: Operation, reason: str) -> None:
+        """It is not known what the hardware has of this entry."""
+
+
+class Ledger(Protocol):
+    """What a group and its operations know of the ledger they are in."""
+
+    clock: IReactorTime
+
+    def completed(self, operation: Operation, error: Exception | None) -> None:
+        """The driver says that an operation is over."""
+
+
+@implementer(IOperation)
+class Operation:
+    """One change of one entry.
+
+    :ivar kind: what it does.
+    :ivar rule: the entry as it shall be; of a DELETE, the entry that shall go.
+    :ivar old: the entry as it was; None for an ADD.
+    :ivar place: where the entry lives.
+    :ivar reason: of a DELETE, why (:class:`agent.openflow.messages.RemovedReason`).
+    :ivar local: whether only the agent's own record changes, and the driver is not asked.
+    :ivar group: the group it belongs to.
+    :ivar state: where it is.
+    :ivar attempts: how often it was given to the driver.
+    """
+
+    __slots__ = ("attempts", "group", "kind", "local", "old", "place", "reason", "rule", "state")
+
+    group: OperationGroup
+
+    def __init__(
+        self,
+        kind: OperationKind,
+        rule: Any,
+        old: Any,
+        place: Place,
+        reason: int = 0,
+        local: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.rule = rule
+        self.old = old
+        self.place = place
+        self.reason = reason
+        self.local = local
+        self.state = State.QUEUED
+        self.attempts = 0
+
+    def complete(self, error: Exception | None = None) -> None:
+        """See :meth:`drivers.interfaces.IOperation.complete`."""
+        self.group.ledger.completed(self, error)
+
+    def inverse(self) -> Operation:
+        """The operation that takes this one back, of the same group."""
+        back = Operation(
+            _INVERSE[self.kind],
+            self.rule if self.old is None else self.old,
+            None if self.kind is OperationKind.DELETE else self.rule,
+            self.place,
+        )
+        back.group = self.group
+        return back
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.kind.value} in {self.place.name}: {self.state.value}>"
+
+
+class OperationGroup(Condition):
+    """The operations of one request.  As a condition, it clears when the group has ended.
+
+    :ivar owner: who is told when it ends.
+    :ivar xid: the request's.
+    :ivar request: the request's bytes, or as many as an error repeats; set by the connection.
+    :ivar operations: at least one; while undoing, still the original ones.
+    :ivar atomic: whether what succeeded is taken back when another operation of it failed.
+    :ivar error: the first error.
+    :ivar started: when it was accepted, in seconds of the clock.
+    """
+
+    __slots__ = (
+        "atomic",
+        "error",
+        "ledger",
+        "operations",
+        "owner",
+        "remaining",
+        "request",
+        "started",
+        "undo",
+        "xid",
+    )
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        owner: IRequester,
+        xid: int,
+        operations: Sequence[Operation],
+        atomic: bool = True,
+    ) -> None:
+        # Condition.__init__, without the call: this runs for every flow_mod.
+        self._cleared = False
+        self._waiters = None
+        self.ledger = ledger
+        self.owner = owner
+        self.xid = xid
+        self.request = b""
+        self.operations = operations
+        self.atomic = atomic
+        self.error: Exception | None = None
+        self.started = 0.0
+        self.remaining = 0
+        self.undo: list[Operation] | None = None
+        for operation in operations:
+            operation.group = self
+
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is decided and everybody was told."""
+        return self._cleared
+
+    def describe(self) -> str:
+        """What is in flight, for whom and for how long."""
+        first = self.operations[0]
+        count = len(self.operations)
+        what = first.kind.value if count == 1 else f"{count} operations"
+        age = self.ledger.clock.seconds() - self.started
+        return (
+            f"{what} in table {first.place.name}, xid {self.xid:#x} of {self.owner.name}, "
+            f"in flight for {age:.3f} s"
+        )

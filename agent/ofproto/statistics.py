@@ -1,0 +1,110 @@
+"""Statistics about rules: what a request selects, and its answer.
+
+Answers show the table as it is at the moment of the request, rules with an operation in flight
+included: a controller sees what it has asked for at once, and waits for a barrier to know that the
+hardware agrees.  Only the counters may have to be fetched from the hardware first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.ofproto.rule import Rule
+from agent.ofproto.table import Criteria, FlowTable
+from agent.openflow import errors
+from agent.openflow.errors import OpenFlowError
+from agent.openflow.messages import (
+    ALL_TABLES,
+    OFP10,
+    AggregateReply,
+    AggregateRequest,
+    FlowRemoved,
+    FlowStats,
+    FlowStatsReply,
+    FlowStatsRequest,
+)
+
+
+def duration(since: float, now: float) -> tuple[int, int]:
+    """A time span as OpenFlow sends it: whole seconds, and nanoseconds beyond them."""
+    span = max(0.0, now - since)
+    seconds = int(span)
+    return seconds, int((span - seconds) * 1e9)
+
+
+def select(
+    tables: Sequence[FlowTable], request: FlowStatsRequest | AggregateRequest, version: int
+) -> list[Rule]:
+    """The rules a request is about.
+
+    :raises OpenFlowError: BAD_REQUEST/BAD_TABLE_ID.
+    """
+    if request.table_id == ALL_TABLES:
+        chosen = tables
+    elif request.table_id < len(tables):
+        chosen = (tables[request.table_id],)
+    elif version == OFP10:
+        return []  # 1.0 has no error for it; Open vSwitch answers with nothing
+    else:
+        raise OpenFlowError(errors.REQUEST_BAD_TABLE_ID, f"table {request.table_id}")
+    criteria = Criteria(
+        request.match,
+        cookie=request.cookie,
+        cookie_mask=request.cookie_mask,
+        out_port=request.out_port,
+        out_group=request.out_group,
+    )
+    return [rule for table in chosen for rule in table.select(criteria)]
+
+
+def flow_stats_reply(rules: Sequence[Rule], now: float, xid: int) -> FlowStatsReply:
+    """The answer to a flow statistics request."""
+    return FlowStatsReply([flow_stats(rule, now) for rule in rules], xid)
+
+
+def flow_stats(rule: Rule, now: float) -> FlowStats:
+    """One entry of such an answer."""
+    counters = rule.counters
+    seconds, nanoseconds = duration(rule.created, now)
+    return FlowStats(
+        rule.table_id,
+        seconds,
+        nanoseconds,
+        rule.priority,
+        rule.idle_timeout,
+        rule.hard_timeout,
+        rule.flags,
+        rule.cookie,
+        counters.packets,
+        counters.bytes,
+        rule.match,
+        rule.instructions,
+    )
+
+
+def aggregate_reply(rules: Sequence[Rule], xid: int) -> AggregateReply:
+    """The answer to an aggregate statistics request."""
+    return AggregateReply(
+        sum(rule.counters.packets for rule in rules),
+        sum(rule.counters.bytes for rule in rules),
+        len(rules),
+        xid,
+    )
+
+
+def flow_removed(rule: Rule, reason: int, now: float) -> FlowRemoved:
+    """What controllers are told of a rule that is gone."""
+    seconds, nanoseconds = duration(rule.created, now)
+    return FlowRemoved(
+        rule.match,
+        rule.cookie,
+        rule.priority,
+        reason,
+        rule.table_id,
+        seconds,
+        nanoseconds,
+        rule.idle_timeout,
+        rule.hard_timeout,
+        rule.counters.packets,
+        rule.counters.bytes,
+    )

@@ -1,0 +1,191 @@
+"""One flow table as the controllers see it, and what is in flight in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from agent.ofproto.rule import MAX_PRIORITY, Rule
+from agent.openflow.actions import Enqueue, GroupAction, Output, actions_of
+from agent.openflow.match import Match
+from agent.openflow.messages import ANY
+from agent.packet.classifier import Classifier
+from drivers.interfaces import OperationKind, TableCapabilities
+
+if TYPE_CHECKING:
+    from agent.ofproto.operations import Operation
+
+
+@attrs.frozen
+class Criteria:
+    """Which rules a MODIFY, a DELETE or a statistics request is about.
+
+    :ivar strict: only the rule with just this match and priority.
+    :ivar cookie: a rule's cookie must equal it in the bits of ``cookie_mask``.
+    :ivar out_port: the rule must have an output to this port; ANY: does not matter.
+    :ivar out_group: likewise for a group.
+    :ivar hidden: whether hidden rules count.
+    """
+
+    match: Match
+    priority: int = 0
+    strict: bool = False
+    cookie: int = 0
+    cookie_mask: int = 0
+    out_port: int = ANY
+    out_group: int = ANY
+    hidden: bool = False
+
+    def selects(self, rule: Rule) -> bool:
+        """Whether a rule is meant."""
+        if self.strict:
+            if rule.priority != self.priority or rule.match != self.match:
+                return False
+        elif not self.match.covers(rule.match):
+            return False
+        return self.admits(rule)
+
+    def admits(self, rule: Rule) -> bool:
+        """Whether a rule that matches passes the filters as well."""
+        if rule.priority > MAX_PRIORITY and not self.hidden:
+            return False
+        if (rule.cookie ^ self.cookie) & self.cookie_mask:
+            return False
+        if self.out_port != ANY and not outputs_to(rule, self.out_port):
+            return False
+        return self.out_group == ANY or uses_group(rule, self.out_group)
+
+
+def outputs_to(rule: Rule, port: int) -> bool:
+    """Whether a rule has an action that sends packets to just this port number."""
+    return any(
+        isinstance(action, Output | Enqueue) and action.port == port
+        for action in actions_of(rule.instructions)
+    )
+
+
+def uses_group(rule: Rule, group_id: int) -> bool:
+    """Whether a rule has an action that hands packets to this group."""
+    return any(
+        isinstance(action, GroupAction) and action.group_id == group_id
+        for action in actions_of(rule.instructions)
+    )
+
+
+class FlowTable:
+    """The rules of one table, updated optimistically.
+
+    What a controller sees is :attr:`rules`: each request has its effect there at once.  What could
+    still turn out otherwise is in :attr:`pending`: the operations in flight, by the match and
+    priority they concern, so that whoever depends on one of them can wait for it.
+
+    :ivar table_id: its number.
+    :ivar name: its name.
+    :ivar max_entries: how many rules it takes.
+    :ivar capabilities: what the driver can do in it.
+    :ivar pending: the operations in flight.
+    :ivar deleting: those of them which delete, by ``(mask, value, priority)``: their rules are no
+        longer in :attr:`rules`.
+    :ivar adding: how many of them add.
+    :ivar ghosts: rules that are not in the table, of which the hardware may still have something:
+        an ADD or DELETE was never confirmed.  By ``(mask, value, priority)``.
+    """
+
+    __slots__ = (
+        "adding",
+        "capabilities",
+        "deleting",
+        "ghosts",
+        "max_entries",
+        "name",
+        "pending",
+        "rules",
+        "table_id",
+    )
+
+    def __init__(self, capabilities: TableCapabilities) -> None:
+        self.table_id = capabilities.table_id
+        self.name = capabilities.name
+        self.max_entries = capabilities.max_entries
+        self.capabilities = capabilities
+        self.rules: Classifier[Rule] = Classifier()
+        self.pending: dict[Operation, None] = {}
+        self.deleting: dict[tuple[int, int, int], Operation] = {}
+        self.adding = 0
+        self.ghosts: dict[tuple[int, int, int], Rule] = {}
+
+    def select(self, criteria: Criteria) -> Iterator[Rule]:
+        """The rules that the criteria mean, as they are now."""
+        if criteria.strict:
+            rule = self.rules.find(criteria.match, criteria.priority)
+            if rule is not None and criteria.admits(rule):
+                yield rule
+        else:
+            for rule in self.rules.covered(criteria.match):
+                if criteria.admits(rule):
+                    yield rule
+
+    def blocking(self, criteria: Criteria) -> Operation | None:
+        """An operation in flight on whose outcome it depends which rules the criteria mean.
+
+        That is one whose rule is meant as it is, or as it was and may be again.
+        """
+        for operation in self.pending:
+            if criteria.selects(operation.rule) or (
+                operation.old is not None and criteria.selects(operation.old)
+            ):
+                return operation
+        return None
+
+    # What an operation does to its table (agent.ofproto.operations.Place).
+
+    def begin(self, operation: Operation) -> None:
+        """Make the change, optimistically."""
+        rule = operation.rule
+        self.pending[operation] = None
+        rule.pending = operation
+        if operation.kind is OperationKind.DELETE:
+            self.rules.remove(rule.match, rule.priority)
+            match = rule.match
+            self.deleting[match.mask, match.value, rule.priority] = operation
+        else:
+            self.rules.put(rule)
+            if operation.kind is OperationKind.ADD:
+                self.adding += 1
+
+    def revert(self, operation: Operation) -> None:
+        """Take the change back; the operation is still pending."""
+        rule = operation.rule
+        if operation.kind is OperationKind.ADD:
+            self.rules.remove(rule.match, rule.priority)
+        else:
+            old = operation.old
+            assert old is not None
+            old.pending = operation
+            self.rules.put(old)
+
+    def end(self, operation: Operation) -> None:
+        """The operation is over, whatever came of it: nothing is pending any more."""
+        del self.pending[operation]
+        rule = operation.rule
+        rule.pending = None
+        if operation.old is not None:
+            operation.old.pending = None
+        if operation.kind is OperationKind.ADD:
+            self.adding -= 1
+        elif operation.kind is OperationKind.DELETE:
+            match = rule.match
+            del self.deleting[match.mask, match.value, rule.priority]
+
+    def doubt(self, operation: Operation, reason: str) -> None:
+        """The hardware may not be as the table says, after :meth:`revert` or instead of it."""
+        rule = operation.rule
+        rule.degraded = reason
+        match = rule.match
+        current = self.rules.find(match, rule.priority)
+        if current is not None:
+            current.degraded = reason
+        else:
+            self.ghosts[match.mask, match.value, rule.priority] = rule

@@ -1,0 +1,238 @@
+"""Whether a driver can do what a rule says, and which error it is when it cannot.
+
+Everything is checked before anything is changed.  What was found good is remembered: controllers
+use the same few masks and action lists for thousands of rules, and the codec hands equal action
+lists out as one object.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from agent.openflow import errors
+from agent.openflow.actions import (
+    Action,
+    Actions,
+    ApplyActions,
+    Enqueue,
+    GotoTable,
+    GroupAction,
+    Instructions,
+    MeterInstruction,
+    Output,
+    PopMpls,
+    PopPbb,
+    PopVlan,
+    PushMpls,
+    PushPbb,
+    PushVlan,
+    SetField,
+    SetVlanPcp,
+    SetVlanVid,
+    WriteActions,
+    WriteMetadata,
+)
+from agent.openflow.errors import OpenFlowError
+from agent.openflow.fields import (
+    ETH_TYPE,
+    FIELDS,
+    IP_PROTO,
+    TCP_SRC,
+    VLAN_PRESENT,
+    VLAN_TCI,
+    Field,
+)
+from agent.openflow.match import MATCH_ALL, Match
+from agent.openflow.messages import OFP10, Port
+from drivers.interfaces import TableCapabilities
+
+MEMORY: Final = 4096
+"""How many masks, and how many instruction lists, are remembered as good."""
+
+_OUTPUTS: Final = frozenset(
+    {Port.IN_PORT, Port.NORMAL, Port.FLOOD, Port.ALL, Port.CONTROLLER, Port.LOCAL}
+)
+"""The reserved ports a rule may output to (1.3.5 section 4.5)."""
+
+
+class Limits(Protocol):
+    """What a rule may refer to."""
+
+    def has_table(self, table_id: int) -> bool:
+        """Whether there is such a table."""
+
+    def has_group(self, group_id: int) -> bool:
+        """Whether there is such a group."""
+
+    def has_meter(self, meter_id: int) -> bool:
+        """Whether there is such a meter."""
+
+
+class Validator:
+    """Checks matches, instructions and action lists against one table's capabilities.
+
+    :ivar capabilities: what the table can do.
+    """
+
+    def __init__(self, capabilities: TableCapabilities, limits: Limits) -> None:
+        self.capabilities = capabilities
+        self._limits = limits
+        self._masks: set[int] = set()
+        self._instructions: dict[int, Instructions] = {}
+
+    def forget(self) -> None:
+        """Something that a rule may refer to is gone: check everything anew."""
+        self._instructions.clear()
+
+    def check(self, version: int, match: Match, instructions: Instructions) -> None:
+        """Check a rule.
+
+        :raises OpenFlowError: with the code the specification gives for what is wrong.
+        """
+        if match.mask not in self._masks:
+            self.check_match(match)
+        if self._instructions.get(id(instructions)) is not instructions:
+            self.check_instructions(version, match, instructions)
+
+    def check_match(self, match: Match) -> None:
+        """Check that the table can compare these bits.
+
+        :raises OpenFlowError: BAD_MATCH/BAD_FIELD or BAD_MATCH/BAD_MASK.
+        """
+        mask = match.mask
+        can = self.capabilities
+        if mask & ~can.match_mask:
+            names = [f.name for f in FIELDS.values() if mask & ~can.match_mask & f.mask]
+            raise OpenFlowError(errors.BAD_FIELD, f"table {can.table_id} cannot match {names[0]}")
+        if mask & can.exact_mask:
+            for field in FIELDS.values():
+                bits = mask & field.mask
+                if bits and bits != field.mask and field.mask & ~can.exact_mask == 0:
+                    raise OpenFlowError(
+                        errors.MATCH_BAD_MASK, f"table {can.table_id} cannot mask {field.name}"
+                    )
+        if len(self._masks) >= MEMORY:
+            self._masks.clear()
+        self._masks.add(mask)
+
+    def check_instructions(self, version: int, match: Match, instructions: Instructions) -> None:
+        """Check that the table can do these.
+
+        :raises OpenFlowError: BAD_INSTRUCTION or BAD_ACTION with the code for what is wrong.
+        """
+        can = self.capabilities
+        context_free = True
+        for instruction in instructions:
+            if can.instructions is not None and type(instruction) not in can.instructions:
+                code = (
+                    errors.UNSUP_METADATA
+                    if isinstance(instruction, WriteMetadata)
+                    else errors.UNSUP_INST
+                )
+                raise OpenFlowError(code, type(instruction).__name__)
+            if isinstance(instruction, ApplyActions):
+                context_free &= self._check_actions(
+                    version, match, instruction.actions, can.actions
+                )
+            elif isinstance(instruction, WriteActions):
+                context_free &= self._check_actions(
+                    version, match, instruction.actions, can.write_actions
+                )
+            elif isinstance(instruction, GotoTable):
+                target = instruction.table_id
+                if target <= can.table_id or not self._limits.has_table(target):
+                    raise OpenFlowError(
+                        errors.INST_BAD_TABLE_ID, f"goto_table:{target} in table {can.table_id}"
+                    )
+            elif isinstance(instruction, MeterInstruction) and not self._limits.has_meter(
+                instruction.meter_id
+            ):
+                raise OpenFlowError(errors.UNKNOWN_METER, f"meter {instruction.meter_id}")
+        if context_free:
+            if len(self._instructions) >= MEMORY:
+                self._instructions.clear()
+            self._instructions[id(instructions)] = instructions
+
+    def check_packet_out(self, version: int, actions: Actions) -> None:
+        """Check the actions of a packet-out, which may also output to the tables.
+
+        :raises OpenFlowError: BAD_ACTION with the code for what is wrong.
+        """
+        rest = tuple(a for a in actions if not (isinstance(a, Output) and a.port == Port.TABLE))
+        self._check_actions(OFP10 if version == OFP10 else 0, MATCH_ALL, rest, None, packet=True)
+
+    def _check_actions(
+        self,
+        version: int,
+        match: Match,
+        actions: Actions,
+        allowed: frozenset[type[Action]] | None,
+        packet: bool = False,
+    ) -> bool:
+        """Check an action list; returns whether the answer does not depend on the match."""
+        context_free = True
+        shape = None
+        for action in actions:
+            if allowed is not None and type(action) not in allowed:
+                raise OpenFlowError(
+                    errors.ACTION_BAD_TYPE,
+                    f"table {self.capabilities.table_id} cannot do {type(action).__name__}",
+                )
+            if isinstance(action, Output | Enqueue):
+                port = action.port
+                if not (0 < port < Port.MAX or port in _OUTPUTS):
+                    raise OpenFlowError(errors.BAD_OUT_PORT, f"port {port:#x}")
+            elif isinstance(action, GroupAction):
+                if not self._limits.has_group(action.group_id):
+                    raise OpenFlowError(errors.BAD_OUT_GROUP, f"group {action.group_id}")
+            elif version != OFP10 and not packet:
+                if shape is None:
+                    shape = _Shape(match)
+                context_free &= shape.follow(action)
+        return context_free
+
+
+class _Shape:
+    """What is known of a packet's headers while an action list is gone through.
+
+    Source: 1.3.5 section 7.2.5: "if a set-field action is not consistent with the match ...
+    the switch must return OFPBAC_MATCH_INCONSISTENT".
+    """
+
+    def __init__(self, match: Match) -> None:
+        self.eth_type = match.value_of(ETH_TYPE)
+        self.ip_proto = match.value_of(IP_PROTO)
+        self.icmp_type = match.get(TCP_SRC)[0]
+        value, mask = match.get(VLAN_TCI)
+        self.tagged = bool(value & mask & VLAN_PRESENT)
+
+    def follow(self, action: Action) -> bool:
+        """Check one action and go past it; returns whether any match would have done."""
+        if isinstance(action, SetField):
+            return self._consistent(action.field)
+        if isinstance(action, PushVlan | SetVlanVid | SetVlanPcp):
+            self.tagged = True
+        elif isinstance(action, PopVlan):
+            self.tagged = False
+        elif isinstance(action, PushMpls | PushPbb | PopMpls):
+            self.eth_type = action.ethertype
+            self.ip_proto = None
+        elif isinstance(action, PopPbb):
+            # What the frame inside is nobody can know: every field may be set from here on.
+            self.eth_type = -1
+        return True
+
+    def _consistent(self, field: Field) -> bool:
+        if self.eth_type == -1:
+            return False
+        good = (
+            (not field.eth_types or self.eth_type in field.eth_types)
+            and (not field.ip_protos or self.ip_proto in field.ip_protos)
+            and (not field.icmp_types or self.icmp_type in field.icmp_types)
+            and (self.tagged or not (field.needs_vlan or field.name == "vlan_vid"))
+        )
+        if not good:
+            raise OpenFlowError(
+                errors.MATCH_INCONSISTENT, f"set_field {field.name} does not fit the match"
+            )
+        return not (field.eth_types or field.needs_vlan or field.name == "vlan_vid")
