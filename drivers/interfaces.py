@@ -153,7 +153,9 @@ class IRule(Interface):
         the same through MODIFY and REPLACE, so it is what a driver keys its entries by."""
     )
     table_id: int = Attribute("The table, one of the driver's.")
-    priority: int = Attribute("0 to 65535; the highest that matches wins.")
+    priority: int = Attribute(
+        "0 to 65535, and above that for rules of the agent itself; the highest that matches wins."
+    )
     match: Match = Attribute("What it matches.")
     instructions: Instructions = Attribute("What it does, in execution order.")
     cookie: int = Attribute("64 bits; a packet-in repeats it.")
@@ -229,7 +231,10 @@ class IDriverHost(Interface):
         """A packet for the controllers."""
 
     def port_status(reason: PortReason, desc: PortDesc) -> None:
-        """A port was added, removed, or changed its link, its configuration or its features."""
+        """A port was added, removed, or changed its link, its configuration or its features.
+
+        Not called for what :meth:`IDriver.port_mod` was asked to do: it returns that.
+        """
 
     def degraded(handle: int, reason: str) -> None:
         """An entry that had been confirmed is no longer as it should be in the hardware."""
@@ -259,9 +264,9 @@ class IDriver(Interface):
     def submit(operations: Sequence[IOperation]) -> None:
         """Set operations in motion, and return.
 
-        Called at most once a reactor turn, with everything that became ready, in the order of
-        arrival.  May complete any of them at once, must not block and must not raise.  What takes
-        long runs on a socket, a timer or a thread.
+        Called at most once a reactor turn, with what became ready (of very much, the first part),
+        in the order of arrival.  May complete any of them at once, must not block and must not
+        raise.  What takes long runs on a socket, a timer or a thread.
 
         The driver may do operations out of order where neither a packet nor a request can tell:
         two operations on the same entry are never in flight together (the agent postpones the
@@ -285,6 +290,9 @@ class IDriver(Interface):
 
     def port_mod(port_no: int, config: int, mask: int) -> PortDesc:
         """Change the ``OFPPC_*`` bits in ``mask`` of a port and return how it is now.
+
+        Bits in ``mask`` that are already as wanted are no change.  Whom to tell of the change is
+        the agent's business.
 
         :raises OpenFlowError: PORT_MOD_FAILED/BAD_PORT, or BAD_CONFIG for bits it cannot change.
         """

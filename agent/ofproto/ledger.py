@@ -19,6 +19,10 @@ from agent.ofproto.operations import Operation, OperationGroup, State
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
 from drivers.interfaces import OperationKind
 
+BATCH: Final = 1000
+"""How many operations a driver is given in one turn of the reactor at most, so that a request about
+a hundred thousand rules does not keep everybody else from their turn."""
+
 DELETE: Final = OperationKind.DELETE
 
 
@@ -152,7 +156,9 @@ class OperationLedger:
     def _flush(self) -> None:
         """Give the driver what became ready in this turn."""
         self._flush_call = None
-        ready, self._ready = self._ready, []
+        ready, self._ready = self._ready[:BATCH], self._ready[BATCH:]
+        if self._ready:
+            self._flush_call = self.clock.callLater(0, self._flush)
         for operation in ready:
             operation.state = State.IN_FLIGHT
             operation.attempts += 1

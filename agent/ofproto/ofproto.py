@@ -19,6 +19,7 @@ from agent.ofproto import statistics
 from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.expiry import Expiry
 from agent.ofproto.flow_mod import FlowMods
+from agent.ofproto.flush import Flush
 from agent.ofproto.interfaces import IRequester, ISwitchObserver
 from agent.ofproto.ledger import OperationLedger, SlotCondition
 from agent.ofproto.operations import Operation, OperationGroup
@@ -88,6 +89,7 @@ class OFProto:
     :ivar driver: its hardware.
     :ivar tables: the flow tables, by number.
     :ivar ledger: the operations in flight.
+    :ivar flushing: the flush under way, if any.
     :ivar observer: who hears what it says by itself; set before :meth:`start`.
     :ivar reactor: the clock, for the driver.
     :ivar miss_to_controller: see :class:`drivers.interfaces.IDriverHost`.
@@ -123,6 +125,8 @@ class OFProto:
         self.ledger = OperationLedger(
             clock, driver.submit, self._committed, max_pending, watchdog, self._halted
         )
+        self.flushing: Flush | None = None
+        self._flusher = Internal(f"{name}<->flush")
         self.expiry = Expiry(clock, driver.refresh, self._expire)
         self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {
             of.FeaturesRequest: self._features,
@@ -155,6 +159,8 @@ class OFProto:
 
     def stop(self) -> Deferred[None]:
         """Forget what is in flight, and stop the driver; fires when it has stopped."""
+        if self.flushing is not None:
+            self.flushing.stop()
         self.expiry.stop()
         self.ledger.stop()
         return self.driver.stop()
@@ -180,6 +186,8 @@ class OFProto:
         handler = self._handlers.get(type(request))
         if handler is None:
             raise OpenFlowError(errors.BAD_TYPE, f"{type(request).__name__} is not a request")
+        if self.flushing is not None:
+            raise Postponed(self.flushing)
         if not self.ledger.contended:
             return handler(request, requester)
         queued = False
@@ -196,6 +204,19 @@ class OFProto:
     def release(self, requester: IRequester) -> None:
         """A requester is gone; what it has in flight runs on."""
         self.ledger.forgo(requester)
+
+    def flush(self) -> Condition:
+        """Delete every rule, hidden ones too; no request is executed until the condition clears."""
+        if self.flushing is None:
+            self.flushing = flush = Flush(self.tables, self.ledger, self.reactor, self._flush_rules)
+            flush.wait().addCallback(self._flushed)
+        return self.flushing
+
+    def _flush_rules(self, rules: Sequence[Rule]) -> None:
+        self.flow_mods.delete_rules(rules, of.RemovedReason.DELETE, self._flusher)
+
+    def _flushed(self, _: None) -> None:
+        self.flushing = None
 
     def idle(self) -> Condition:
         """A condition that clears when nothing is in flight."""
