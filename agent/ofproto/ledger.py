@@ -269,6 +269,9 @@ class OperationLedger:
             self._internal -= 1
         group.owner.group_ended(group)
         group.clear()
+        # Groups and operations refer to each other: part them, so that no garbage collector need.
+        group.operations = ()
+        group.undo = None
         if self._slots:
             self._grant()
         if self._idle is not None and not self.groups:

@@ -201,6 +201,8 @@ class OperationGroup(Condition):
 
     def describe(self) -> str:
         """What is in flight, for whom and for how long."""
+        if not self.operations:
+            return f"nothing: xid {self.xid:#x} of {self.owner.name} has ended"
         first = self.operations[0]
         count = len(self.operations)
         what = first.kind.value if count == 1 else f"{count} operations"

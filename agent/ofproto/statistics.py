@@ -58,8 +58,8 @@ def select(
 
 
 def flow_stats_reply(rules: Sequence[Rule], now: float, xid: int) -> FlowStatsReply:
-    """The answer to a flow statistics request."""
-    return FlowStatsReply([flow_stats(rule, now) for rule in rules], xid)
+    """The answer to a flow statistics request; its entries are made as they are encoded."""
+    return FlowStatsReply((flow_stats(rule, now) for rule in rules), xid)
 
 
 def flow_stats(rule: Rule, now: float) -> FlowStats:

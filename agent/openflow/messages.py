@@ -13,6 +13,7 @@ Source: OpenFlow 1.0.1 section 5.3, OpenFlow 1.3.5 section 7.3.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import attrs
