@@ -1,0 +1,260 @@
+"""``twistd ofagent``: its options, and the service that is the whole agent.
+
+:func:`makeService` does everything that can go wrong before it lets anything happen: it reads the
+configuration, makes the drivers (which checks their options) and binds every listening socket.
+When something is wrong, one line on standard error says what, the exit status is 1, and nothing
+has been started.
+
+The bridges themselves are :class:`agent.bridge.Bridge`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, Protocol
+
+import attrs
+from twisted.application.service import IService, MultiService, Service
+from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+from twisted.python.reflect import namedAny
+
+import agent
+from agent.admin import logs
+from agent.admin.config import BridgeConfig, Config, load
+from agent.admin.listeners import Listener, bind, close_all
+from agent.admin.schema import MISSING, ConfigError, Place
+from agent.connmgr.target import Target
+from drivers import registry
+from drivers.interfaces import IDriver, OptionError
+
+DEFAULT_CONFIG: Final = "/etc/ofagent/ofagent.toml"
+
+
+class BridgeFactory(Protocol):
+    """Makes one bridge: :class:`agent.bridge.Bridge`, or what a test has instead."""
+
+    def __call__(
+        self,
+        config: BridgeConfig,
+        agent: Config,
+        reactor: Any,
+        driver: IDriver,
+        listeners: Sequence[Listener],
+    ) -> IService:
+        """A service; nothing happens until it is started.
+
+        :param driver: made for it, not started.
+        :param listeners: one for each of ``config.listen``, in the same order.
+        """
+
+
+class Options(usage.Options):
+    """What may stand behind ``twistd ofagent``."""
+
+    synopsis = "[--config FILE] [--check-config]"
+    longdesc = "An OpenFlow switch agent for slow hardware, with honest barriers."
+    optParameters = [["config", "c", DEFAULT_CONFIG, "The configuration file."]]
+    optFlags = [
+        ["check-config", None, "Check the configuration, say what is wrong with it, and exit."]
+    ]
+
+    def opt_version(self) -> NoReturn:
+        """Show the version and exit."""
+        sys.stdout.write(f"ofagent {agent.__version__}\n")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """Check, when that is all there is to do: before twistd does anything else."""
+        if self["check-config"]:
+            try:
+                make_drivers(load(self["config"]))
+            except ConfigError as error:
+                raise SystemExit(f"ofagent: {error}") from None
+            sys.stdout.write(f"{self['config']}: right\n")
+            raise SystemExit(0)
+
+
+def makeService(options: Options) -> IService:
+    """The agent, ready to start.
+
+    :raises SystemExit: with the one line that says what is wrong.
+    """
+    # twistd gives no reactor, so this is the one place that fetches it.
+    reactor = namedAny("twisted.internet.reactor")
+    try:
+        config = load(options["config"])
+        service = build(config, reactor, namedAny("agent.bridge.Bridge"))
+    except ConfigError as error:
+        raise SystemExit(f"ofagent: {error}") from None
+    stream = logs.destination(options.parent or {})
+    if stream is not None:
+        service.observer = logs.observer(config.agent.log_level, config.agent.log_format, stream)
+    return service
+
+
+def build(
+    config: Config,
+    reactor: Any,
+    make_bridge: BridgeFactory,
+    *,
+    listen: Callable[[Target], Listener] = bind,
+) -> AgentService:
+    """Everything that a configuration asks for, with its sockets bound and nothing started.
+
+    :raises ConfigError: when it cannot be had; no socket is left open then.
+    """
+    drivers = make_drivers(config)
+    _make_run_dir(config)
+    opened: list[Listener] = []
+    service = AgentService()
+    try:
+        for index, (bridge, driver) in enumerate(zip(config.bridges, drivers, strict=True)):
+            place = config.bridge_place(index).at("listen")
+            listeners = []
+            for number, wanted in enumerate(bridge.listen):
+                listeners.append(_listen(wanted.target, place.item(number), listen))
+                opened.append(listeners[-1])
+            made = make_bridge(bridge, config, reactor, driver, listeners)
+            service.add_bridge(made, bridge, listeners)
+    except BaseException:
+        close_all(opened)
+        raise
+    return service
+
+
+def make_drivers(config: Config) -> list[IDriver]:
+    """A driver for each bridge; none is started.
+
+    :raises ConfigError: when there is no such driver, or one of its options is wrong.
+    """
+    drivers = []
+    for index, bridge in enumerate(config.bridges):
+        place = config.bridge_place(index)
+        try:
+            factory = registry.find(bridge.driver.name)
+            drivers.append(factory.create(bridge.driver.options, bridge.ports, bridge.tables))
+        except OptionError as error:
+            raise _option_error(error, bridge, place) from None
+        except ImportError as error:
+            problem = f"the driver cannot be loaded: {error}"
+            raise place.at("driver").at("name").error(problem, bridge.driver.name) from error
+    return drivers
+
+
+def _option_error(error: OptionError, bridge: BridgeConfig, place: Place) -> ConfigError:
+    """What a driver's factory complains of, with its place in the file."""
+    way = place.at("driver")
+    # What concerns ports and tables stands beside the driver's own options.
+    section, _, name = error.key.partition(".")
+    entries: Sequence[object] = {"port": bridge.ports, "table": bridge.tables}.get(section, ())
+    for index, entry in enumerate(entries):
+        if name and getattr(entry, name, None) == error.value:
+            section_place = place.at(section).item(index)
+            return section_place.at(name).error(error.allowed, error.value)
+    value = MISSING if error.value is None else error.value
+    return ConfigError(place.file, f"{way.key}.{error.key}", value, error.allowed)
+
+
+def _make_run_dir(config: Config) -> None:
+    run_dir = config.agent.run_dir
+    try:
+        # Closed to others: who can enter it can reach every socket in it.
+        run_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"cannot be made: {error.strerror}; must be a directory that can be written"
+        raise config.place.at("agent").at("run_dir").error(problem, str(run_dir)) from None
+
+
+def _listen(target: Target, place: Place, listen: Callable[[Target], Listener]) -> Listener:
+    try:
+        return listen(target)
+    except OSError as error:
+        problem = f"cannot listen: {error.strerror}; must be free, and an address of this host"
+        if target.local:
+            problem = f"cannot listen: {error.strerror}; must be free, in a directory that exists"
+        raise place.error(problem, str(target)) from None
+
+
+class StartError(SystemExit, Exception):
+    """A bridge cannot start.
+
+    An exit, so that there is no traceback; an exception, so that a daemon's first process, which
+    only hears of those, ends with status 1 as well.
+    """
+
+
+@attrs.frozen
+class _Bridge:
+    """What is said about a bridge when it runs."""
+
+    service: IService
+    config: BridgeConfig
+    listeners: Sequence[Listener]
+
+
+class AgentService(MultiService):
+    """The whole agent: its bridges.
+
+    :ivar observer: what twistd shall log with; None: what it chooses.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        MultiService.__init__(self)
+        self.observer: ILogObserver | None = None
+        self._bridges: list[_Bridge] = []
+
+    def add_bridge(
+        self, service: IService, config: BridgeConfig, listeners: Sequence[Listener]
+    ) -> None:
+        """Take a bridge that was just made."""
+        self._bridges.append(_Bridge(service, config, listeners))
+        service.setName(config.name)
+        service.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Tell the application, which twistd has made just now, how to log."""
+        if self.observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.observer)
+        MultiService.setServiceParent(self, parent)
+
+    def startService(self) -> None:
+        """Start the bridges, and say how to reach them.
+
+        :raises StartError: when one of them cannot start; the process is to end then.
+        """
+        Service.startService(self)
+        for service in self:
+            try:
+                service.startService()
+            except Exception as error:
+                self._log.debug("{bridge} cannot start", bridge=service.name, log_failure=Failure())
+                text = f"ofagent: {service.name}: cannot start: {error}"
+                # twistd has redirected sys.stderr into the log by now.
+                if sys.__stderr__ is not None:
+                    sys.__stderr__.write(text + "\n")
+                raise StartError(text) from error
+        for bridge in self._bridges:
+            self._greet(bridge)
+
+    def _greet(self, bridge: _Bridge) -> None:
+        """Say where a bridge listens, and what to type to see it."""
+        name = bridge.config.name
+        for listener in bridge.listeners:
+            self._log.info("{bridge}: listening on {target}", bridge=name, target=listener.target)
+        # ovs-ofctl finds a bridge by its name, as a socket NAME.mgmt in its run directory.
+        paths = [Path(listener.target.path) for listener in bridge.listeners]
+        for path in paths:
+            if path.name == f"{name}.mgmt":
+                self._log.info(
+                    "{bridge}: try this: OVS_RUNDIR={directory} ovs-ofctl show {bridge}",
+                    bridge=name,
+                    directory=shlex.quote(str(path.parent)),
+                )
