@@ -1,0 +1,81 @@
+"""Tests of :mod:`agent.packet.mac_learning`."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from agent.packet.mac_learning import MULTICAST, MacTable
+
+A, B, C = 0x0200_0000_000A, 0x0200_0000_000B, 0x0200_0000_000C
+
+
+class MacTableTests(SynchronousTestCase):
+    """Learning, ageing, and the bound."""
+
+    def setUp(self) -> None:
+        """A small table."""
+        self.table = MacTable(ageing=10, size=2)
+
+    def test_learned(self) -> None:
+        """An address is found where it was last seen."""
+        self.assertTrue(self.table.learn(0, A, 1, 0))
+        self.assertEqual(self.table.lookup(0, A, 5), 1)
+        self.assertTrue(self.table.learn(0, A, 2, 6))
+        self.assertEqual(self.table.lookup(0, A, 6), 2)
+        self.assertFalse(self.table.learn(0, A, 2, 7))
+
+    def test_vlans(self) -> None:
+        """The same address in another VLAN is another."""
+        self.table.learn(10, A, 1, 0)
+        self.assertIsNone(self.table.lookup(20, A, 0))
+
+    def test_ageing(self) -> None:
+        """An address not seen for longer than the ageing time is not known, and is dropped."""
+        self.table.learn(0, A, 1, 0)
+        self.assertEqual(self.table.lookup(0, A, 10), 1)
+        self.assertIsNone(self.table.lookup(0, A, 10.5))
+        self.assertEqual(list(self.table.entries(10.5)), [])
+        self.assertEqual(len(self.table), 0)
+
+    def test_full(self) -> None:
+        """The address that was seen longest ago makes room."""
+        self.table.learn(0, A, 1, 0)
+        self.table.learn(0, B, 2, 1)
+        self.table.learn(0, A, 1, 2)
+        self.table.learn(0, C, 3, 3)
+        self.assertEqual(self.table.lookup(0, A, 3), 1)
+        self.assertIsNone(self.table.lookup(0, B, 3))
+        self.assertEqual(self.table.lookup(0, C, 3), 3)
+
+    def test_multicast(self) -> None:
+        """A group address is neither learned nor found."""
+        self.assertFalse(self.table.learn(0, A | MULTICAST, 1, 0))
+        self.assertIsNone(self.table.lookup(0, A | MULTICAST, 0))
+
+    def test_forget_port(self) -> None:
+        """What was behind a port that is gone is not known any more, the rest is."""
+        self.table.learn(0, A, 1, 0)
+        self.table.learn(0, B, 2, 0)
+        self.table.forget_port(1)
+        self.assertIsNone(self.table.lookup(0, A, 0))
+        self.assertEqual(self.table.lookup(0, B, 0), 2)
+
+    def test_flush(self) -> None:
+        """After a flush nothing is known."""
+        self.table.learn(0, A, 1, 0)
+        self.table.flush()
+        self.assertEqual(len(self.table), 0)
+
+    @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(1, 3))))
+    def test_against_a_log(self, seen: list[tuple[int, int, int]]) -> None:
+        """A table large enough finds each address where the log last has it."""
+        table = MacTable(ageing=1000, size=100)
+        log = {}
+        for now, (vlan, mac, port) in enumerate(seen):
+            table.learn(vlan, mac, port, now)
+            log[vlan, mac] = port
+        for (vlan, mac), port in log.items():
+            self.assertEqual(table.lookup(vlan, mac, len(seen)), port)
+        self.assertEqual(len(table), len(log))
