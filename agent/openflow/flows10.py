@@ -1,0 +1,317 @@
+"""Flows in OpenFlow 1.0: FLOW_MOD, FLOW_REMOVED, and the statistics FLOW and AGGREGATE.
+
+A rule of 1.0 has a list of actions where later versions have instructions: it becomes one
+:class:`~agent.openflow.actions.ApplyActions`.  The other way round, a rule that came in by a later
+version is shown with the actions it applies and writes; what else its instructions do has no words
+in 1.0.
+
+Source: OpenFlow 1.0.1 sections 5.3.3, 5.3.5.2, 5.3.5.3 and 5.4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Padding
+
+from agent.openflow.actions import Action, Actions, ApplyActions, Instructions, actions_of
+from agent.openflow.actions10 import decode_actions, encode_actions
+from agent.openflow.cache import Cache
+from agent.openflow.errors import FLOW_MOD_BAD_FLAGS, REQUEST_BAD_LEN, TOO_MANY, OpenFlowError
+from agent.openflow.frame import MAX_LENGTH, MIN_LENGTH, Kind, Type10, bad_length
+from agent.openflow.match import Match
+from agent.openflow.match10 import decode_match10, encode_match10
+from agent.openflow.messages import (
+    ALL_TABLES,
+    ANY,
+    AggregateReply,
+    AggregateRequest,
+    FlowMod,
+    FlowModFlags,
+    FlowRemoved,
+    FlowStats,
+    FlowStatsReply,
+    FlowStatsRequest,
+    Message,
+    RemovedReason,
+)
+from agent.openflow.multipart import Stat, Statistic, has_more
+from agent.openflow.ports import from_wire10, to_wire10
+from agent.openflow.stats10 import AGGREGATE, HEADER_SIZE
+from agent.openflow.wire import Fixed, TlvList
+
+_MATCH: Final = 40
+"""Bytes of ``ofp_match``."""
+_LONGEST: Final = MAX_LENGTH - HEADER_SIZE - 88
+"""Bytes of actions for which there is room in a statistics message."""
+
+# --- instructions -----------------------------------------------------------------------------
+
+_REMEMBERED: Final = 512
+_instructions: Final[Cache[bytes, Instructions]] = Cache(4096)
+"""By the bytes of the actions, if these are not more than ``_REMEMBERED``."""
+
+
+def _decode_instructions(data: bytes, offset: int) -> Instructions:
+    """The actions from ``offset`` to the end; the same tuple for the same bytes."""
+    wire = data[offset:]
+    found = _instructions.get(wire)
+    if found is None:
+        actions = decode_actions(data, offset, len(wire))
+        found = (ApplyActions(actions),) if actions else ()
+        if len(wire) <= _REMEMBERED:
+            _instructions.put(wire, found)
+    return found
+
+
+def _actions_of(instructions: Instructions) -> Actions:
+    if len(instructions) == 1 and type(instructions[0]) is ApplyActions:
+        return instructions[0].actions
+    return actions_of(instructions)
+
+
+def _shown_actions(instructions: Instructions, match: Match) -> bytes:
+    """The actions of a rule as far as 1.0 can say them, and a message has room for them."""
+    actions = _actions_of(instructions)
+    try:
+        data = encode_actions(actions, match)
+    except OpenFlowError:
+        # The port of a later version: what has no number here is left out like all the rest.
+        data = b"".join(_shown_action(action, match) for action in actions)
+    return data if len(data) <= _LONGEST else b""
+
+
+def _shown_action(action: Action, match: Match) -> bytes:
+    try:
+        return encode_actions((action,), match)
+    except OpenFlowError:
+        return b""
+
+
+# --- FLOW_MOD ---------------------------------------------------------------------------------
+
+_FLOW_MOD: Final = Fixed(
+    "cookie" / Int64ub,
+    "command" / Int16ub,
+    "idle_timeout" / Int16ub,
+    "hard_timeout" / Int16ub,
+    "priority" / Int16ub,
+    "buffer_id" / Int32ub,
+    "out_port" / Int16ub,
+    "flags" / Int16ub,
+)
+_unpack_flow_mod: Final = _FLOW_MOD.unpack_from
+_FLOW_MOD_BODY: Final = MIN_LENGTH + _MATCH
+_FLOW_MOD_ACTIONS: Final = _FLOW_MOD_BODY + _FLOW_MOD.size
+_FLOW_MOD_MOST: Final = _FLOW_MOD_ACTIONS + _LONGEST
+
+_FLAGS: Final = 3
+"""The flags which this version has in common with the later ones."""
+_EMERG: Final = 4
+"""``OFPFF_EMERG``, the bit of which means RESET_COUNTS in later versions."""
+
+
+def _flags_from_wire(flags: int) -> int:
+    if flags & ~(_FLAGS | _EMERG):
+        raise OpenFlowError(FLOW_MOD_BAD_FLAGS, f"flags {flags:#06x}")
+    return flags & _FLAGS | (FlowModFlags.EMERG.value if flags & _EMERG else 0)
+
+
+def _flags_to_wire(flags: int) -> int:
+    return flags & _FLAGS | (_EMERG if flags & FlowModFlags.EMERG.value else 0)
+
+
+def decode_flow_mod(data: bytes, xid: int) -> FlowMod:
+    """FLOW_MOD; the command is the raw number, in whose high byte Nicira may put a table."""
+    if len(data) < _FLOW_MOD_ACTIONS:
+        raise bad_length(data, f"{_FLOW_MOD_ACTIONS} or more")
+    if len(data) > _FLOW_MOD_MOST:
+        raise OpenFlowError(TOO_MANY, "the statistics of the rule would fit no message")
+    (
+        cookie,
+        command,
+        idle_timeout,
+        hard_timeout,
+        priority,
+        buffer_id,
+        out_port,
+        flags,
+    ) = _unpack_flow_mod(data, _FLOW_MOD_BODY)
+    return FlowMod(
+        command,
+        decode_match10(data, MIN_LENGTH),
+        priority,
+        _decode_instructions(data, _FLOW_MOD_ACTIONS),
+        ALL_TABLES,
+        cookie,
+        0,
+        idle_timeout,
+        hard_timeout,
+        buffer_id,
+        from_wire10(out_port),
+        ANY,
+        _flags_from_wire(flags) if flags > _FLAGS else flags,
+        xid,
+    )
+
+
+def _encode_flow_mod(message: FlowMod) -> bytes:
+    actions = _actions_of(message.instructions)
+    body = _FLOW_MOD.pack(
+        message.cookie,
+        message.command,
+        message.idle_timeout,
+        message.hard_timeout,
+        message.priority,
+        message.buffer_id,
+        to_wire10(message.out_port),
+        _flags_to_wire(message.flags),
+    )
+    return encode_match10(message.match) + body + encode_actions(actions, message.match)
+
+
+# --- FLOW_REMOVED -----------------------------------------------------------------------------
+
+_FLOW_REMOVED: Final = Fixed(
+    "cookie" / Int64ub,
+    "priority" / Int16ub,
+    "reason" / Int8ub,
+    Padding(1),
+    "duration_sec" / Int32ub,
+    "duration_nsec" / Int32ub,
+    "idle_timeout" / Int16ub,
+    Padding(2),
+    "packet_count" / Int64ub,
+    "byte_count" / Int64ub,
+)
+
+
+def _decode_flow_removed(data: bytes, xid: int) -> Message:
+    start = MIN_LENGTH + _MATCH
+    if len(data) != start + _FLOW_REMOVED.size:
+        raise bad_length(data, f"{start + _FLOW_REMOVED.size}")
+    fields = dict(zip(_FLOW_REMOVED.names, _FLOW_REMOVED.unpack_from(data, start), strict=True))
+    match = decode_match10(data, MIN_LENGTH)
+    return FlowRemoved(match=match, table_id=0, hard_timeout=0, xid=xid, **fields)
+
+
+def _encode_flow_removed(message: FlowRemoved) -> bytes:
+    # Groups, meters and eviction are reasons only in later versions.
+    return encode_match10(message.match) + _FLOW_REMOVED.pack(
+        message.cookie,
+        message.priority,
+        min(message.reason, RemovedReason.DELETE),
+        message.duration_sec,
+        message.duration_nsec,
+        message.idle_timeout,
+        message.packet_count,
+        message.byte_count,
+    )
+
+
+KINDS: Final = (
+    Kind(Type10.FLOW_MOD, FlowMod, decode_flow_mod, _encode_flow_mod),
+    Kind(Type10.FLOW_REMOVED, FlowRemoved, _decode_flow_removed, _encode_flow_removed),
+)
+
+# --- statistics -------------------------------------------------------------------------------
+
+_REQUEST: Final = Fixed("table_id" / Int8ub, Padding(1), "out_port" / Int16ub)
+_REQUEST_SIZE: Final = HEADER_SIZE + _MATCH + _REQUEST.size
+
+
+def _decode_request(data: bytes, message: type[Any], xid: int) -> Any:
+    if len(data) != _REQUEST_SIZE:
+        raise bad_length(data, f"{_REQUEST_SIZE}")
+    table_id, out_port = _REQUEST.unpack_from(data, HEADER_SIZE + _MATCH)
+    match = decode_match10(data, HEADER_SIZE)
+    return message(table_id=table_id, out_port=from_wire10(out_port), match=match, xid=xid)
+
+
+def _decode_flow_request(data: bytes, xid: int) -> Message:
+    message: Message = _decode_request(data, FlowStatsRequest, xid)
+    return message
+
+
+def _decode_aggregate_request(data: bytes, xid: int) -> Message:
+    message: Message = _decode_request(data, AggregateRequest, xid)
+    return message
+
+
+def _encode_request(message: FlowStatsRequest | AggregateRequest) -> bytes:
+    body = _REQUEST.pack(message.table_id, to_wire10(message.out_port))
+    return encode_match10(message.match) + body
+
+
+_FLOW: Final = Fixed(
+    "length" / Int16ub,
+    "table_id" / Int8ub,
+    Padding(1),
+    "match" / Bytes(_MATCH),
+    "duration_sec" / Int32ub,
+    "duration_nsec" / Int32ub,
+    "priority" / Int16ub,
+    "idle_timeout" / Int16ub,
+    "hard_timeout" / Int16ub,
+    Padding(6),
+    "cookie" / Int64ub,
+    "packet_count" / Int64ub,
+    "byte_count" / Int64ub,
+)
+_FLOWS: Final = TlvList(bad_len=REQUEST_BAD_LEN, minimum=_FLOW.size, type_at=None, length_at=0)
+
+
+def _decode_flows(data: bytes, xid: int) -> Message:
+    flows = []
+    for _, offset, length in _FLOWS.split(data, HEADER_SIZE, len(data) - HEADER_SIZE):
+        fields = dict(zip(_FLOW.names, _FLOW.unpack_from(data, offset), strict=True))
+        del fields["length"]
+        fields["match"] = decode_match10(fields["match"], 0)
+        instructions = _decode_instructions(data[: offset + length], offset + _FLOW.size)
+        flows.append(FlowStats(flags=0, instructions=instructions, **fields))
+    return FlowStatsReply(flows, xid, has_more(data))
+
+
+def _encode_flows(message: FlowStatsReply) -> Iterator[bytes]:
+    pack, size = _FLOW.pack, _FLOW.size
+    for flow in message.flows:
+        actions = _shown_actions(flow.instructions, flow.match)
+        yield (
+            pack(
+                size + len(actions),
+                flow.table_id,
+                encode_match10(flow.match),
+                flow.duration_sec,
+                flow.duration_nsec,
+                flow.priority,
+                flow.idle_timeout,
+                flow.hard_timeout,
+                flow.cookie,
+                flow.packet_count,
+                flow.byte_count,
+            )
+            + actions
+        )
+
+
+STATISTICS: Final = (
+    Statistic(
+        Stat.FLOW,
+        FlowStatsRequest,
+        _decode_flow_request,
+        _encode_request,
+        FlowStatsReply,
+        _decode_flows,
+        _encode_flows,
+    ),
+    Statistic(
+        Stat.AGGREGATE,
+        AggregateRequest,
+        _decode_aggregate_request,
+        _encode_request,
+        AggregateReply,
+        AGGREGATE.after(HEADER_SIZE),
+        lambda message: (AGGREGATE.encode(message),),
+    ),
+)
