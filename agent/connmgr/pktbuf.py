@@ -51,7 +51,7 @@ class PacketBuffers:
         if slot.packet is not None and now - slot.kept_at < REUSE_AFTER:
             return None
         self._next = (index + 1) % SLOTS
-        slot.cookie = (slot.cookie + 1) & _COOKIES
+        slot.cookie = slot.cookie % _COOKIES + 1
         slot.packet = (data, in_port)
         slot.kept_at = now
         return slot.cookie * SLOTS + index
@@ -63,7 +63,8 @@ class PacketBuffers:
             number never was, or is no longer, that of a packet.
         """
         cookie, index = divmod(buffer_id, SLOTS)
-        if index >= len(self._slots) or self._slots[index].cookie != cookie or not cookie:
+        # No packet has the cookie 0: it is that of slots before their first.
+        if index >= len(self._slots) or not cookie or self._slots[index].cookie != cookie:
             raise OpenFlowError(BUFFER_UNKNOWN, f"buffer {buffer_id:#x}")
         slot = self._slots[index]
         if slot.packet is None:

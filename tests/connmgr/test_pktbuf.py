@@ -56,7 +56,7 @@ class PacketBuffersTests(SynchronousTestCase):
 
     def test_numbers_do_not_come_again(self) -> None:
         """A slot's next packet has another number, so that a late answer is told apart."""
-        seen = set()
+        seen: set[int] = set()
         for _ in range(4 * SLOTS):
             number = self.save(b"x")
             self.assertNotIn(number, seen)
