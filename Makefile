@@ -41,7 +41,7 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/mypy --no-error-summary
 
 bench: $(VENV)/test.stamp
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m bench.compare
 
 fuzz: $(VENV)/test.stamp
 	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)
