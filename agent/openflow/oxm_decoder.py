@@ -39,7 +39,7 @@ MAX_RULES: Final = 16384
 """What is remembered of all layouts together: combinations of masks and prerequisites."""
 
 _TCI_SHIFT = fields.VLAN_TCI.shift
-_VID = 0x0FFF
+_TAGS = (fields.VLAN_VID, fields.VLAN_TCI)
 
 # The fastest way to make a Match: its own __init__ looks for object.__setattr__ twice.
 _new = object.__new__
@@ -165,8 +165,8 @@ def read(data: bytes, offset: int, end: int, origin: int) -> tuple[list[Item], M
             raise OpenFlowError(DUP_FIELD, f"{field.name} is matched twice")
         start = at + HEADER.size
         item = Item(tlv, start - origin, stop - start > tlv.width, mask, value)
-        if _is_untagged(item) and value & _VID:
-            raise OpenFlowError(MATCH_BAD_VALUE, f"vlan_vid={value:#x} without OFPVID_PRESENT")
+        if _is_untagged(item) and value:
+            raise OpenFlowError(MATCH_BAD_VALUE, f"{field.name}={value:#x} where there is no tag")
         items.append(item)
         if tlv.port16 and mask:
             match_mask |= tlv.bits
@@ -179,9 +179,8 @@ def read(data: bytes, offset: int, end: int, origin: int) -> tuple[list[Item], M
 
 
 def _is_untagged(item: Item) -> bool:
-    """Whether this says that there is no tag; no packet then has an identifier."""
-    present = fields.VLAN_PRESENT
-    return item.tlv.field is fields.VLAN_VID and bool(item.mask & present & ~item.value)
+    """Whether this says that there is no tag; no packet then has an identifier or a priority."""
+    return item.tlv.field in _TAGS and bool(item.mask & fields.VLAN_PRESENT & ~item.value)
 
 
 def _place(item: Item, length: int) -> tuple[int, int]:
@@ -205,7 +204,7 @@ def _care(items: list[Item], length: int) -> int:
     deciding = 0
     for item in items:
         deciding |= deciding_bits(item.tlv.field)
-        if item.tlv.field is fields.VLAN_VID:
+        if item.tlv.field in _TAGS:
             deciding |= fields.VLAN_PRESENT << _TCI_SHIFT
     care = (1 << 8 * length) - 1
     for item in items:
@@ -219,9 +218,7 @@ def _forbidden(items: list[Item], length: int) -> int:
     forbidden = 0
     for item in items:
         value_bits, shift = _place(item, length)
-        allowed = item.mask
-        if _is_untagged(item):
-            allowed &= ~_VID
+        allowed = 0 if _is_untagged(item) else item.mask
         forbidden |= value_bits & ~(allowed << shift)
     return forbidden
 

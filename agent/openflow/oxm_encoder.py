@@ -5,9 +5,9 @@ there are.  For each such combination a :class:`Shape` is kept: the bytes with g
 go, and how the values come out of the flow key.
 
 TLVs are written in the order in which Open vSwitch writes them, prerequisites first.  Where a field
-has an OpenFlow and a Nicira TLV, the format decides; where it has one, that is used.  Bits of a
-match that no TLV can say, because their prerequisites are not met, are left out; the decoders let
-no such match in.
+has an OpenFlow and a Nicira TLV, the format decides; where it has one, or only that one may have
+the mask that is needed, that is used.  Bits of a match that no TLV can say, because their
+prerequisites are not met, are left out; the decoders let no such match in.
 """
 
 from __future__ import annotations
@@ -54,6 +54,21 @@ _OTHER_WORDS: Final = {
 """Fields of OpenFlow which Nicira's match has in another form."""
 
 
+_VLAN: Final = (fields.VLAN_VID, fields.VLAN_PCP)
+_PRESENT = fields.VLAN_PRESENT << fields.VLAN_TCI.shift
+
+
+def _is_vid_and_pcp(mask: int, value: int) -> bool:
+    """Whether OpenFlow's fields can say what is matched of the VLAN tag; Nicira's can say more.
+
+    Where there is no tag, its priority need not be said.
+    """
+    pcp = mask & fields.VLAN_PCP.mask
+    if not pcp or mask & _PRESENT & ~value:
+        return True
+    return pcp == fields.VLAN_PCP.mask and bool(value & _PRESENT)
+
+
 def _tlvs(first: dict[Field, Tlv], second: dict[Field, Tlv], without: set[Field]) -> list[Tlv]:
     return [first.get(f) or second[f] for f in _ORDER if f not in without]
 
@@ -62,6 +77,8 @@ OXM_ORDER: Final = _tlvs(OXM, NXM, set(_OTHER_WORDS.values()))
 """The TLVs of ``ofp_match``, in order."""
 NXM_ORDER: Final = _tlvs(NXM, OXM, set(_OTHER_WORDS))
 """The TLVs of ``nx_match``, in order."""
+_WHOLE_TCI: Final = _tlvs(OXM, NXM, set(_OTHER_WORDS.values()) ^ {*_VLAN, fields.VLAN_TCI})
+"""The TLVs of ``ofp_match`` where the VLAN tag is not matched as OpenFlow would."""
 
 
 @attrs.frozen(eq=False)
@@ -121,7 +138,8 @@ class MatchEncoder:
         for tlv in self.tlvs:
             if mask & tlv.bits:
                 bits |= deciding_bits(tlv.field)
-        return bits
+        # Without a tag, what else is said of it must be zero: see _is_vid_and_pcp.
+        return bits | (mask & _PRESENT and _PRESENT)
 
     def _shape(self, mask: int, value: int) -> Shape:
         template = b""
@@ -129,12 +147,17 @@ class MatchEncoder:
         whole: list[tuple[int, int, int]] = []  # place in the template, byte of the key, bytes
         others: list[tuple[int, Tlv]] = []  # place in the template, kind
         place = 0
-        for tlv in self.tlvs:
+        tlvs = self.tlvs
+        if OXM[fields.VLAN_VID] in tlvs and not _is_vid_and_pcp(mask, value):
+            tlvs = _WHOLE_TCI
+        for tlv in tlvs:
             if not mask & tlv.bits or not prerequisites_met(tlv.field, mask, value):
                 continue
             full = (1 << 8 * tlv.width) - 1
             care = tlv.limit if tlv.port16 else (mask >> tlv.shift) & tlv.limit
             masked = care != tlv.limit
+            if masked and not tlv.maskable:
+                tlv = NXM.get(tlv.field, tlv)
             template += tlv.header(masked).replace(b"%", b"%%") + b"%b"
             length += 4 + (tlv.width << masked)
             if masked:
