@@ -11,8 +11,7 @@ from twisted.trial.unittest import FailTest, SkipTest
 
 
 def need(present: object, reason: str) -> None:
-    """Skip the test that calls this, or its class when called from ``setUpClass``, if ``present``
-    is false.
+    """Skip the test that calls this, itself or in its ``setUp``, if ``present`` is false.
 
     ``need(shutil.which("ovs-ofctl"), "ovs-ofctl: install openvswitch-common")``.
 

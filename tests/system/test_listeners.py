@@ -1,0 +1,170 @@
+"""Tests of :mod:`agent.admin.listeners` with the kernel's own sockets, on loopback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from shutil import rmtree
+
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.selectreactor import SelectReactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from agent.admin.listeners import Listener, bind, close_all
+from agent.connmgr.target import Target
+
+
+class ListenerCase(SynchronousTestCase):
+    """Has a short directory, and closes what was bound."""
+
+    def setUp(self) -> None:
+        """Make the directory."""
+        self.directory = Path(tempfile.mkdtemp(prefix="ofagent-"))
+        self.addCleanup(rmtree, self.directory)
+        self.path = self.directory / "br0.mgmt"
+
+    def bind(self, text: str) -> Listener:
+        """A listener that is closed after the test."""
+        listener = bind(Target.parse(text))
+        self.addCleanup(listener.close)
+        return listener
+
+    def connect(self, target: Target) -> socket.socket:
+        """A connection to what listens there."""
+        family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
+        client = socket.socket(socket.AF_UNIX if target.local else family)
+        self.addCleanup(client.close)
+        client.settimeout(5)
+        client.connect(target.path if target.local else (target.host, target.port))
+        return client
+
+    def assertInUse(self, text: str) -> None:
+        """Nobody else can listen there."""
+        error = self.assertRaises(OSError, bind, Target.parse(text))
+        self.assertEqual(error.errno, errno.EADDRINUSE)
+
+
+class InternetTests(ListenerCase):
+    """TCP."""
+
+    def test_listens(self) -> None:
+        """A bound target takes connections at once, and says which port a port 0 became."""
+        for text in ("ptcp:0:127.0.0.1", "ptcp:0:[::1]", "pssl:0:127.0.0.1"):
+            listener = self.bind(text)
+            self.assertNotEqual(listener.target.port, 0)
+            self.connect(listener.target)
+
+    def test_in_use(self) -> None:
+        """A port that is taken is told by its error number, also when both have just been bound."""
+        taken = self.bind("ptcp:0:127.0.0.1").target
+        self.assertInUse(str(taken))
+        self.assertInUse(f"ptcp:{taken.port}")
+
+    def test_not_ours(self) -> None:
+        """Nobody can listen on an address of another host."""
+        error = self.assertRaises(OSError, bind, Target.parse("ptcp:0:192.0.2.1"))
+        self.assertEqual(error.errno, errno.EADDRNOTAVAIL)
+
+    def test_close(self) -> None:
+        """A closed listener leaves its port to others at once; closing twice does nothing."""
+        first = self.bind("ptcp:0:127.0.0.1")
+        self.connect(first.target)
+        close_all([first, first])
+        self.assertEqual(self.bind(str(first.target)).target, first.target)
+
+
+class UnixTests(ListenerCase):
+    """UNIX sockets."""
+
+    def test_listens(self) -> None:
+        """A socket is there for its owner and group, and for nobody else."""
+        listener = self.bind(f"punix:{self.path}")
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode) & 0o007, 0)
+        self.connect(listener.target)
+
+    def test_in_use(self) -> None:
+        """A socket that somebody listens on is left alone."""
+        listener = self.bind(f"punix:{self.path}")
+        self.assertInUse(f"punix:{self.path}")
+        self.connect(listener.target)
+
+    def test_abandoned(self) -> None:
+        """A socket that a dead process left behind is replaced."""
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(self.path))
+            dead.listen()
+        self.connect(self.bind(f"punix:{self.path}").target)
+
+    def test_other_file(self) -> None:
+        """A file of another kind is not removed."""
+        self.path.write_text("mine")
+        self.assertInUse(f"punix:{self.path}")
+        self.assertEqual(self.path.read_text(), "mine")
+
+    def test_no_directory(self) -> None:
+        """A directory that is not there is told by its error number."""
+        target = Target.parse(f"punix:{self.directory}/none/x")
+        self.assertEqual(self.assertRaises(OSError, bind, target).errno, errno.ENOENT)
+
+    def test_close(self) -> None:
+        """A closed listener takes its file away, once."""
+        listener = self.bind(f"punix:{self.path}")
+        listener.close()
+        self.assertEqual(os.listdir(self.directory), [])
+        self.path.touch()
+        listener.close()
+        self.assertTrue(self.path.exists())
+
+
+class Greeter(Protocol):
+    """Says hello, and closes."""
+
+    def connectionMade(self) -> None:
+        """Say it."""
+        assert self.transport is not None
+        self.transport.write(b"hello")
+        self.transport.loseConnection()
+
+
+class HandOverTests(ListenerCase):
+    """The reactor serves what was bound before, connections of the meantime included."""
+
+    def serve(self, text: str) -> Listener:
+        """Bind, connect, and only then let a reactor serve until the client has its answer."""
+        listener = self.bind(text)
+        client = self.connect(listener.target)
+        client.setblocking(False)
+        reactor = SelectReactor()
+        port = listener.listen(reactor, Factory.forProtocol(Greeter))
+        self.mode = self.path.stat().st_mode if listener.target.local else 0
+        received = b""
+        for _ in range(100):
+            reactor.doIteration(0.05)
+            reactor.runUntilCurrent()
+            try:
+                received += client.recv(100)
+            except BlockingIOError:
+                continue
+            if received == b"hello":
+                break
+        self.assertEqual(received, b"hello")
+        port.stopListening()
+        reactor.runUntilCurrent()
+        reactor.removeAll()
+        return listener
+
+    def test_internet(self) -> None:
+        """A TCP socket."""
+        listener = self.serve("ptcp:0:127.0.0.1")
+        self.bind(str(listener.target))
+
+    def test_unix(self) -> None:
+        """A UNIX socket keeps its mode, and its file goes when the reactor stops listening."""
+        listener = self.serve(f"punix:{self.path}")
+        self.assertEqual(stat.S_IMODE(self.mode) & 0o007, 0)
+        self.assertFalse(self.path.exists())
+        listener.close()
