@@ -268,7 +268,7 @@ def _decode_flows(data: bytes, xid: int) -> Message:
         fields = dict(zip(_FLOW.names, _FLOW.unpack_from(data, offset), strict=True))
         del fields["length"]
         fields["match"] = decode_match10(fields["match"], 0)
-        instructions = _decode_instructions(data[: offset + length], offset + _FLOW.size)
+        instructions = _decode_instructions(data[offset + _FLOW.size : offset + length], 0)
         flows.append(FlowStats(flags=0, instructions=instructions, **fields))
     return FlowStatsReply(flows, xid, has_more(data))
 

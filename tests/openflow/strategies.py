@@ -32,8 +32,8 @@ NAMES: Final = st.text(st.characters(codec="utf-8", exclude_characters="\0"), ma
 RESERVED: Final = st.sampled_from(
     [Port.IN_PORT, Port.TABLE, Port.NORMAL, Port.FLOOD, Port.ALL, Port.CONTROLLER, Port.LOCAL]
 ).map(int)
-PORTS10: Final = st.integers(0, 0xFEFF) | RESERVED
-PORTS13: Final = st.integers(0, Port.MAX - 1) | RESERVED
+PORTS10: Final = st.integers(1, 0xFEFF) | RESERVED
+PORTS13: Final = st.integers(1, Port.MAX - 1) | RESERVED
 INGRESS10: Final = st.integers(1, 0xFEFF) | st.just(int(Port.LOCAL))
 
 # --- matches ----------------------------------------------------------------------------------
