@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -30,6 +31,7 @@ from agent.admin.config import BridgeConfig, Config, load
 from agent.admin.listeners import Listener, bind, close_all
 from agent.admin.schema import MISSING, ConfigError, Place
 from agent.connmgr.target import Target
+from agent.connmgr.tls import context_factory
 from drivers import registry
 from drivers.interfaces import IDriver, OptionError
 
@@ -73,7 +75,9 @@ class Options(usage.Options):
         """Check, when that is all there is to do: before twistd does anything else."""
         if self["check-config"]:
             try:
-                make_drivers(load(self["config"]))
+                config = load(self["config"])
+                make_drivers(config)
+                check_certificates(config)
             except ConfigError as error:
                 raise SystemExit(f"ofagent: {error}") from None
             sys.stdout.write(f"{self['config']}: right\n")
@@ -110,9 +114,10 @@ def build(
     :raises ConfigError: when it cannot be had; no socket is left open then.
     """
     drivers = make_drivers(config)
+    check_certificates(config)
     _make_run_dir(config)
     opened: list[Listener] = []
-    service = AgentService()
+    service = AgentService(reactor)
     try:
         for index, (bridge, driver) in enumerate(zip(config.bridges, drivers, strict=True)):
             place = config.bridge_place(index).at("listen")
@@ -145,6 +150,18 @@ def make_drivers(config: Config) -> list[IDriver]:
             problem = f"the driver cannot be loaded: {error}"
             raise place.at("driver").at("name").error(problem, bridge.driver.name) from error
     return drivers
+
+
+def check_certificates(config: Config) -> None:
+    """See whether TLS would work.
+
+    :raises ConfigError: when a file of ``[tls]`` does not hold what it should.
+    """
+    if config.tls is not None:
+        try:
+            context_factory(config.tls.certificate, config.tls.private_key, config.tls.ca)
+        except (OSError, ValueError) as error:
+            raise config.place.at("tls").error(f"cannot be used: {error}") from None
 
 
 def _option_error(error: OptionError, bridge: BridgeConfig, place: Place) -> ConfigError:
@@ -206,8 +223,9 @@ class AgentService(MultiService):
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: IReactorCore) -> None:
         MultiService.__init__(self)
+        self._reactor = reactor
         self.observer: ILogObserver | None = None
         self._bridges: list[_Bridge] = []
 
@@ -226,7 +244,7 @@ class AgentService(MultiService):
         MultiService.setServiceParent(self, parent)
 
     def startService(self) -> None:
-        """Start the bridges, and say how to reach them.
+        """Start the bridges, and when the reactor runs say how to reach them.
 
         :raises StartError: when one of them cannot start; the process is to end then.
         """
@@ -241,8 +259,9 @@ class AgentService(MultiService):
                 if sys.__stderr__ is not None:
                     sys.__stderr__.write(text + "\n")
                 raise StartError(text) from error
+        # Not before: until then a signal would end the process without stopping anything.
         for bridge in self._bridges:
-            self._greet(bridge)
+            self._reactor.callWhenRunning(self._greet, bridge)
 
     def _greet(self, bridge: _Bridge) -> None:
         """Say where a bridge listens, and what to type to see it."""

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import attrs
 from twisted.application.service import Application, Service
-from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python import usage
 from zope.interface import implementer
@@ -121,7 +121,7 @@ class TapCase(FileCase):
         super().setUp()
         self.factory = FakeFactory()
         self.network = FakeNetwork()
-        self.reactor = Clock()
+        self.reactor = MemoryReactorClock()
         self.patch(registry, "find", self.find)
 
     def find(self, name: str) -> FakeFactory:
@@ -314,6 +314,8 @@ class ServiceTests(TapCase):
         service = self.build(BRIDGE + listen + DRIVER)
         service.startService()
         self.assertTrue(next(iter(service)).running)
+        self.assertEqual(self.texts(), [])
+        self.reactor.run()
         run = f"{self.directory}/run"
         self.assertEqual(
             self.texts(),
