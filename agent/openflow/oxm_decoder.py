@@ -99,6 +99,11 @@ class MatchDecoder:
         self._layouts: dict[int, list[Layout]] = {}
         self._rules = 0
 
+    @property
+    def remembered(self) -> int:
+        """How much is remembered: at most ``MAX_RULES``."""
+        return self._rules
+
     def decode(self, data: bytes, offset: int, length: int) -> Match:
         """The match in the ``length`` bytes from ``offset``, prefix included.
 
