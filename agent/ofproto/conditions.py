@@ -49,7 +49,8 @@ class Condition:
         waiters, self._waiters = self._waiters, None
         if waiters is not None:
             for waiter in waiters:
-                waiter.callback(None)
+                if not waiter.called:  # one who was woken before it may have cancelled it
+                    waiter.callback(None)
 
     def describe(self) -> str:
         """What is waited for, for people."""
