@@ -141,12 +141,12 @@ class Classifier(Generic[E]):
         if found is None:
             return None
         if type(found) is list:
-            for entry in found:
+            for index, entry in enumerate(found):
                 if entry.priority == priority:
+                    del found[index]
                     break
             else:
                 return None
-            found.remove(entry)
             if len(found) == 1:
                 subtable.entries[match.value] = found[0]
         else:
@@ -205,6 +205,12 @@ class Classifier(Generic[E]):
                 continue
             common = subtable.mask & match.mask
             wanted = match.value & common
+            if common == subtable.mask:
+                # ``match`` is at least as specific: one value at most overlaps.
+                found = self.find(Match(common, wanted), priority)
+                if found is not None:
+                    yield found
+                continue
             for entry in subtable:
                 if entry.priority == priority and entry.match.value & common == wanted:
                     yield entry
