@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,8 +26,14 @@ from twisted.python.failure import Failure
 from agent.ofproto.rule import Rule
 from agent.openflow.messages import RemovedReason
 
-SLACK = 0.001
+if TYPE_CHECKING:
+    from agent.ofproto.operations import OperationGroup
+
+SLACK: Final = 0.001
 """Deadlines this close together, in seconds, are handled at once."""
+
+PAUSE: Final = 10.0
+"""Seconds until a rule is tried again which could not be deleted, or not be asked for."""
 
 
 class Expiry:
@@ -125,7 +133,8 @@ class Expiry:
         if idle:
             self._after(
                 self._refresh([self._rules[handle] for handle in idle]),
-                lambda: self._expire(idle, RemovedReason.IDLE_TIMEOUT),
+                partial(self._expire, idle, RemovedReason.IDLE_TIMEOUT),
+                partial(self._unrefreshed, idle),
             )
         self._arm()
 
@@ -145,7 +154,7 @@ class Expiry:
             if when > now:
                 self._schedule(handle, when)
             elif rule.pending is not None:
-                self._later(rule)
+                self._later([rule])
             elif reason is confirmed:
                 due.append(rule)
             elif confirmed is RemovedReason.IDLE_TIMEOUT:
@@ -154,30 +163,45 @@ class Expiry:
                 unsure.append(handle)
         if due:
             self._delete(due, confirmed)
-            for rule in due:
-                # Should the deletion fail, the rule is looked at again.
-                self._later(rule)
+            # Should a deletion fail, the rule is looked at again.
+            self._later([rule for rule in due if rule.pending is not None], PAUSE)
         return unsure
 
-    def _later(self, rule: Rule) -> None:
-        """Look at a pending rule again when the operation in flight has ended."""
-        if rule.pending is not None:
-            handle = rule.handle
-            self._after(
-                rule.pending.group.wait(), lambda: self._schedule(handle, self.clock.seconds())
-            )
+    def _later(self, rules: Sequence[Rule], pause: float = 0.0) -> None:
+        """Look at pending rules again ``pause`` seconds after what is in flight has ended."""
+        groups: dict[OperationGroup, list[int]] = {}
+        for rule in rules:
+            assert rule.pending is not None
+            groups.setdefault(rule.pending.group, []).append(rule.handle)
+        for group, handles in groups.items():
+            self._after(group.wait(), partial(self._again, handles, pause))
 
-    def _after(self, wait: Deferred[None], act: Callable[[], object]) -> None:
+    def _again(self, handles: Iterable[int], pause: float) -> None:
+        """Look at rules again in ``pause`` seconds, those that are gone by now left out."""
+        when = self.clock.seconds() + pause
+        for handle in handles:
+            if handle in self._rules:
+                self._schedule(handle, when)
+
+    def _unrefreshed(self, handles: Iterable[int], failure: Failure) -> None:
+        """The driver could not say whether these are idle."""
+        self._log.failure("cannot tell which rules are idle", failure)
+        self._again(handles, PAUSE)
+
+    def _after(
+        self,
+        wait: Deferred[None],
+        act: Callable[[], object],
+        failed: Callable[[Failure], object] | None = None,
+    ) -> None:
         """Do something when something has happened; not at all when this is stopped before."""
         self._waits[wait] = None
 
         def happened(result: object) -> None:
             del self._waits[wait]
-            act()
+            if not isinstance(result, Failure):
+                act()
+            elif failed is not None and not result.check(CancelledError):
+                failed(result)
 
-        def failed(failure: Failure) -> None:
-            del self._waits[wait]
-            if not failure.check(CancelledError):
-                self._log.failure("cannot tell which rules are idle", failure)
-
-        wait.addCallbacks(happened, failed)
+        wait.addBoth(happened)

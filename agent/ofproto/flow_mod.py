@@ -149,9 +149,10 @@ class FlowMods:
         instructions = request.instructions
         self._check_rule(request, requester, table.table_id)
         old = table.rules.find(match, priority)
-        if old is not None and old.pending is not None:
-            raise Postponed(old.pending.group)
-        if table.deleting:
+        if old is not None:
+            if old.pending is not None:
+                raise Postponed(old.pending.group)
+        elif table.deleting:
             deleting = table.deleting.get((match.mask, match.value, priority))
             if deleting is not None:
                 raise Postponed(deleting.group)
@@ -159,16 +160,23 @@ class FlowMods:
             self._check_overlap(request, table)
         if old is None and table.rules.count + len(table.deleting) >= table.max_entries:
             self._check_room(table)
-        self._ledger.admit(requester)
+        self._ledger.admission.admit(requester)
 
         now = self._clock.seconds()
         if old is None:
             handle = self._next_handle
             self._next_handle = handle + 1
             kind = OperationKind.ADD
+            counters = Counters()
         else:
             handle = old.handle
-            kind = OperationKind.REPLACE
+            if requester.version == OFP10 or request.flags & RESET_COUNTS:
+                kind = OperationKind.REPLACE
+                counters = Counters()
+            else:
+                # 1.3.5 section 6.4: "they should be copied from the replaced flow entry".
+                kind = OperationKind.MODIFY
+                counters = old.counters
         rule = Rule(
             handle,
             table.table_id,
@@ -179,7 +187,7 @@ class FlowMods:
             request.idle_timeout,
             request.hard_timeout,
             request.flags,
-            Counters(),
+            counters,
             now,
             now,
         )
@@ -260,7 +268,12 @@ class FlowMods:
             rule = old.evolve(
                 request.instructions, cookie, Counters() if reset else old.counters, now
             )
-            same = not reset and cookie == old.cookie and request.instructions == old.instructions
+            same = (
+                not reset
+                and cookie == old.cookie
+                and request.instructions == old.instructions
+                and not old.degraded
+            )
             kind = OperationKind.REPLACE if reset else OperationKind.MODIFY
             operations.append(Operation(kind, rule, old, self.tables[old.table_id], local=same))
         return self._start(request.xid, requester, operations)
@@ -288,11 +301,9 @@ class FlowMods:
         if not operations:
             return None
         if all(operation.local for operation in operations):
-            for operation in operations:
-                operation.place.begin(operation)
-                operation.place.end(operation)
+            self._ledger.record(operations)
             return None
-        self._ledger.admit(requester)
+        self._ledger.admission.admit(requester)
         group = OperationGroup(self._ledger, requester, xid, operations, atomic)
         self._ledger.start(group)
         return group

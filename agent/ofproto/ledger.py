@@ -6,39 +6,26 @@ given a clock (``seconds()``, ``callLater()``), which makes all of this determin
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from agent.ofproto.conditions import Condition, Postponed
-from agent.ofproto.interfaces import IRequester
-from agent.ofproto.operations import Operation, OperationGroup, State
+from agent.ofproto.admission import Admission
+from agent.ofproto.conditions import Condition
+from agent.ofproto.operations import Operation, OperationGroup, Retry, State
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
-from drivers.interfaces import OperationKind
+from drivers.interfaces import IOperation, OperationKind
 
 BATCH: Final = 1000
 """How many operations a driver is given in one turn of the reactor at most, so that a request about
 a hundred thousand rules does not keep everybody else from their turn."""
 
+LOOKS: Final = 8
+"""How often the watchdog looks within the time that it gives the driver."""
+
 DELETE: Final = OperationKind.DELETE
-
-
-class SlotCondition(Condition):
-    """There is no room for another group in flight."""
-
-    __slots__ = ("limit", "requester")
-
-    def __init__(self, requester: IRequester, limit: int) -> None:
-        super().__init__()
-        self.requester = requester
-        self.limit = limit
-
-    def describe(self) -> str:
-        """The cap it waits for."""
-        return f"a place among the {self.limit} operation groups in flight"
 
 
 class OperationLedger:
@@ -46,9 +33,9 @@ class OperationLedger:
 
     :ivar clock: seconds and timers.
     :ivar groups: the groups in flight, oldest first.
-    :ivar max_groups: how many there may be; groups of the agent itself do not count.
-    :ivar watchdog: after how many seconds an operation that the driver has not completed is failed;
-        0: never.
+    :ivar admission: who may start another.
+    :ivar watchdog: after how many seconds without progress an operation that the driver has not
+        completed is failed; 0: never.
     :ivar late: completions that were ignored, since they came twice or too late.
     :ivar delete_attempts: how often the driver is asked to delete an entry before it is degraded.
     :ivar retry_delay: seconds between two attempts; doubles with each.
@@ -59,9 +46,9 @@ class OperationLedger:
     def __init__(
         self,
         clock: IReactorTime,
-        submit: Callable[[list[Operation]], None],
+        submit: Callable[[Sequence[IOperation]], None],
         committed: Callable[[Operation], None],
-        max_groups: int = 50,
+        admission: Admission,
         watchdog: float = 60.0,
         halted: Callable[[], bool] = lambda: False,
         delete_attempts: int = 3,
@@ -69,7 +56,7 @@ class OperationLedger:
     ) -> None:
         self.clock = clock
         self.groups: dict[OperationGroup, None] = {}
-        self.max_groups = max_groups
+        self.admission = admission
         self.watchdog = watchdog
         self.delete_attempts = delete_attempts
         self.retry_delay = retry_delay
@@ -78,63 +65,19 @@ class OperationLedger:
         self._committed = committed
         self._halted = halted
         self._was_halted = False
-        self._ready: list[Operation] = []
+        self._slow = watchdog / 2 if watchdog else float("inf")
+        self._ready: list[Operation | Retry] = []
         self._flush_call: IDelayedCall | None = None
         self._watchdog_call: IDelayedCall | None = None
-        self._retry_calls: dict[Operation, IDelayedCall] = {}
-        self._slots: deque[SlotCondition] = deque()
-        self._promised: dict[IRequester, None] = {}
-        self._internal = 0
+        self._retries: dict[Operation, Retry] = {}
         self._excused = 0.0
         self._idle: Condition | None = None
-
-    # --- admission ---------------------------------------------------------------------------
-
-    def admit(self, requester: IRequester) -> None:
-        """Check that another group may start; called last, when nothing else is in the way.
-
-        A place that becomes free is promised to the connection which has waited longest, and each
-        connection has one message waiting at most, so that busy connections take turns.
-
-        :raises Postponed: when it may not.
-        """
-        if requester.internal:
-            return
-        if self._promised and requester in self._promised:
-            del self._promised[requester]
-            return
-        taken = len(self.groups) - self._internal + len(self._promised)
-        if taken >= self.max_groups or self._slots:
-            condition = SlotCondition(requester, self.max_groups)
-            self._slots.append(condition)
-            raise Postponed(condition)
-
-    def forgo(self, requester: IRequester) -> None:
-        """Give back what :meth:`admit` promised or queued, if anything: the requester is gone, or
-        its message waits for something else."""
-        self._promised.pop(requester, None)
-        if self._slots:
-            self._slots = deque(slot for slot in self._slots if slot.requester is not requester)
-            self._grant()
-
-    @property
-    def contended(self) -> bool:
-        """Whether anybody waits for a place, or has been promised one and not taken it yet."""
-        return bool(self._promised or self._slots)
-
-    def _grant(self) -> None:
-        """Promise free places to those who wait, in their order."""
-        slots = self._slots
-        while slots and (len(self.groups) - self._internal + len(self._promised) < self.max_groups):
-            slot = slots.popleft()
-            self._promised[slot.requester] = None
-            slot.clear()
 
     # --- the life of a group -----------------------------------------------------------------
 
     def start(self, group: OperationGroup) -> None:
         """Change the tables and put the operations in line for the driver."""
-        group.started = self.clock.seconds()
+        group.started = group.progress = self.clock.seconds()
         ready = self._ready
         remaining = 0
         for operation in group.operations:
@@ -146,12 +89,19 @@ class OperationLedger:
                 ready.append(operation)
         group.remaining = remaining
         self.groups[group] = None
-        if group.owner.internal:
-            self._internal += 1
+        if not group.owner.internal:
+            self.admission.in_flight += 1
         if self._flush_call is None:
             self._flush_call = self.clock.callLater(0, self._flush)
         if self._watchdog_call is None and self.watchdog:
-            self._watchdog_call = self.clock.callLater(self.watchdog, self._bark)
+            self._watchdog_call = self.clock.callLater(self.watchdog / LOOKS, self._bark)
+
+    def record(self, operations: Iterable[Operation]) -> None:
+        """Carry out local operations on entries of which none is pending: all is over at once."""
+        for operation in operations:
+            operation.state = State.DONE
+            operation.place.begin(operation)
+            self._commit(operation)
 
     def _flush(self) -> None:
         """Give the driver what became ready in this turn."""
@@ -161,10 +111,9 @@ class OperationLedger:
             self._flush_call = self.clock.callLater(0, self._flush)
         for operation in ready:
             operation.state = State.IN_FLIGHT
-            operation.attempts += 1
         self._submit(ready)
 
-    def _queue(self, operation: Operation) -> None:
+    def _queue(self, operation: Operation | Retry) -> None:
         operation.state = State.QUEUED
         self._ready.append(operation)
         if self._flush_call is None:
@@ -173,17 +122,16 @@ class OperationLedger:
     def completed(self, operation: Operation, error: Exception | None) -> None:
         """The driver says that an operation is over."""
         if operation.state is not State.IN_FLIGHT:
-            self.late += 1
-            self._log.warn(
-                "completion of {operation} ignored: it came {what}",
-                operation=operation,
-                what="twice, or after the operation was given up",
-            )
+            self._too_late(operation)
             return
         group = operation.group
+        group.progress = self.clock.seconds()
         if error is None:
             operation.state = State.DONE
-        elif self._retry(operation, error):
+            if not group.atomic:
+                self._commit(operation)
+        elif operation.kind is DELETE and operation.failures + 1 < self.delete_attempts:
+            self._retry(operation, error)
             return
         else:
             self._failed(operation, error)
@@ -191,24 +139,42 @@ class OperationLedger:
         if not group.remaining:
             self._settle(group)
 
-    def _retry(self, operation: Operation, error: Exception) -> bool:
-        """Arrange for a failed DELETE to be tried again, while there are attempts left."""
-        if operation.kind is not DELETE or operation.attempts >= self.delete_attempts:
-            return False
+    def retried(self, retry: Retry, error: Exception | None) -> None:
+        """The driver says that another attempt at an operation is over."""
+        if retry.state is not State.IN_FLIGHT:
+            self._too_late(retry)
+            return
+        operation = retry.operation
+        del self._retries[operation]
+        retry.state = State.DONE
+        operation.state = State.IN_FLIGHT
+        self.completed(operation, error)
+
+    def _too_late(self, operation: IOperation) -> None:
+        self.late += 1
+        self._log.warn(
+            "completion of {operation} ignored: it came twice, or after the operation was given up",
+            operation=operation,
+        )
+
+    def _retry(self, operation: Operation, error: Exception) -> None:
+        """Arrange for a failed DELETE to be tried again."""
+        delay = self.retry_delay * 2**operation.failures
+        operation.failures += 1
         operation.state = State.RETRYING
-        delay = self.retry_delay * 2 ** (operation.attempts - 1)
         self._log.info(
             "{operation} failed ({error}); again in {delay} s",
             operation=operation,
             error=error,
             delay=delay,
         )
-        self._retry_calls[operation] = self.clock.callLater(delay, self._again, operation)
-        return True
+        retry = self._retries[operation] = Retry(operation)
+        retry.call = self.clock.callLater(delay, self._again, retry)
 
-    def _again(self, operation: Operation) -> None:
-        del self._retry_calls[operation]
-        self._queue(operation)
+    def _again(self, retry: Retry) -> None:
+        retry.call = None
+        retry.operation.group.progress = self.clock.seconds()
+        self._queue(retry)
 
     def _failed(self, operation: Operation, error: Exception) -> None:
         operation.state = State.FAILED
@@ -218,28 +184,29 @@ class OperationLedger:
             error = OpenFlowError(FLOW_MOD_UNKNOWN, str(error))
         if group.error is None:
             group.error = error
+        if not group.atomic:
+            operation.place.revert(operation)
+            operation.place.doubt(operation, str(error))
+            operation.place.end(operation)
+
+    def _commit(self, operation: Operation) -> None:
+        """An operation has succeeded, and will not be taken back."""
+        operation.place.end(operation)
+        self._committed(operation)
 
     def _settle(self, group: OperationGroup) -> None:
         """The last operation has ended: keep, take back, or begin to undo."""
-        if group.error is None:
+        if not group.atomic:
+            self._end(group)
+        elif group.error is None:
             for operation in group.operations:
                 operation.place.end(operation)
                 self._committed(operation)
             self._end(group)
-        elif group.undo is not None:
-            self._undone(group)
-        elif group.atomic:
+        elif group.undo is None:
             self._take_back(group)
         else:
-            for operation in group.operations:
-                if operation.state is State.FAILED:
-                    operation.place.revert(operation)
-                    operation.place.doubt(operation, str(group.error))
-                    operation.place.end(operation)
-                else:
-                    operation.place.end(operation)
-                    self._committed(operation)
-            self._end(group)
+            self._undone(group)
 
     def _take_back(self, group: OperationGroup) -> None:
         """Put the tables back, last change first, and the hardware where it has changed."""
@@ -252,7 +219,9 @@ class OperationLedger:
         group.remaining = len(undo)
         for inverse in undo:
             self._queue(inverse)
-        if not undo:
+        if undo:
+            group.progress = self.clock.seconds()
+        else:
             self._undone(group)
 
     def _undone(self, group: OperationGroup) -> None:
@@ -265,15 +234,19 @@ class OperationLedger:
 
     def _end(self, group: OperationGroup) -> None:
         del self.groups[group]
-        if group.owner.internal:
-            self._internal -= 1
+        if not group.owner.internal:
+            self.admission.in_flight -= 1
+        if group.progress - group.started > self._slow:
+            # Slow hardware had no time for what is in line behind it: that has not waited yet.
+            for other in self.groups:
+                if other.started >= group.started:
+                    other.progress = max(other.progress, group.progress)
         group.owner.group_ended(group)
         group.clear()
         # Groups and operations refer to each other: part them, so that no garbage collector need.
         group.operations = ()
         group.undo = None
-        if self._slots:
-            self._grant()
+        self.admission.grant()
         if self._idle is not None and not self.groups:
             idle, self._idle = self._idle, None
             idle.clear()
@@ -289,15 +262,19 @@ class OperationLedger:
             # An operator has halted the hardware: its time starts anew when it goes on.
             self._excused = now
         self._was_halted = halted
-        again = 0.0
+        again = self.watchdog / LOOKS
+        # While hardware gets on with what came before, what is in line behind it need not worry:
+        # slow hardware may be busy with one large request for far longer than the watchdog sleeps.
+        latest = self._excused
         for group in list(self.groups):
-            due = max(group.started, self._excused) + self.watchdog
+            latest = max(latest, group.progress)
+            due = latest + self.watchdog
             if due > now:
-                again = due - now
+                again = min(again, due - now)
                 break
             self._give_up(group)
         if self.groups:
-            self._watchdog_call = self.clock.callLater(again or self.watchdog, self._bark)
+            self._watchdog_call = self.clock.callLater(again, self._bark)
 
     def _give_up(self, group: OperationGroup) -> None:
         """Fail what is left of a group whose driver does not answer.
@@ -315,16 +292,16 @@ class OperationLedger:
             group=group.describe(),
         )
         for operation in stuck:
-            retry = self._retry_calls.pop(operation, None)
+            retry = self._retries.pop(operation, None)
             if retry is not None:
-                retry.cancel()
-            if operation.state is State.QUEUED and operation in self._ready:
-                self._ready.remove(operation)
+                retry.give_up()
             self._failed(operation, OpenFlowError(FLOW_MOD_UNKNOWN, reason))
+        self._ready = [ready for ready in self._ready if ready.state is State.QUEUED]
         group.remaining = 0
         self._settle(group)
-        for operation in stuck:
-            operation.place.doubt(operation, reason)
+        if group.atomic:
+            for operation in stuck:
+                operation.place.doubt(operation, reason)
 
     # --- for the operator, and for the end ---------------------------------------------------
 
@@ -345,20 +322,23 @@ class OperationLedger:
 
     def stop(self) -> None:
         """Forget everything: the bridge is going.  Later completions are ignored."""
-        for call in (self._flush_call, self._watchdog_call, *self._retry_calls.values()):
+        for call in (self._flush_call, self._watchdog_call):
             if call is not None:
                 call.cancel()
         self._flush_call = self._watchdog_call = None
-        self._retry_calls.clear()
+        for retry in self._retries.values():
+            retry.give_up()
+        self._retries.clear()
         self._ready.clear()
-        self._slots.clear()
-        self._promised.clear()
+        self.admission.stop()
         for group in list(self.groups):
-            for operation in (*group.operations, *(group.undo or ())):
-                operation.state = State.FAILED
             group.error = group.error or OpenFlowError(FLOW_MOD_UNKNOWN, "the bridge is going")
             for operation in group.operations:
-                operation.place.end(operation)
+                if group.atomic or operation.state not in (State.DONE, State.FAILED):
+                    operation.place.end(operation)
+                operation.state = State.FAILED
+            for operation in group.undo or ():
+                operation.state = State.FAILED
             self._end(group)
 
 

@@ -16,12 +16,13 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from agent.ofproto import statistics
+from agent.ofproto.admission import Admission, SlotCondition
 from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.expiry import Expiry
 from agent.ofproto.flow_mod import FlowMods
 from agent.ofproto.flush import Flush
 from agent.ofproto.interfaces import IRequester, ISwitchObserver
-from agent.ofproto.ledger import OperationLedger, SlotCondition
+from agent.ofproto.ledger import OperationLedger
 from agent.ofproto.operations import Operation, OperationGroup
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import FlowTable
@@ -122,8 +123,9 @@ class OFProto:
         self._description = description or name
         self._software = version
         self._expirer = Internal(f"{name}<->expiry")
+        self.admission = Admission(max_pending)
         self.ledger = OperationLedger(
-            clock, driver.submit, self._committed, max_pending, watchdog, self._halted
+            clock, driver.submit, self._committed, self.admission, watchdog, self._halted
         )
         self.flushing: Flush | None = None
         self._flusher = Internal(f"{name}<->flush")
@@ -188,7 +190,7 @@ class OFProto:
             raise OpenFlowError(errors.BAD_TYPE, f"{type(request).__name__} is not a request")
         if self.flushing is not None:
             raise Postponed(self.flushing)
-        if not self.ledger.contended:
+        if not self.admission:
             return handler(request, requester)
         queued = False
         try:
@@ -199,11 +201,11 @@ class OFProto:
         finally:
             if not queued:
                 # Whatever became of it, it does not use the place it may have been promised.
-                self.ledger.forgo(requester)
+                self.admission.forgo(requester)
 
     def release(self, requester: IRequester) -> None:
         """A requester is gone; what it has in flight runs on."""
-        self.ledger.forgo(requester)
+        self.admission.forgo(requester)
 
     def flush(self) -> Condition:
         """Delete every rule, hidden ones too; no request is executed until the condition clears."""
@@ -223,6 +225,11 @@ class OFProto:
         return self.ledger.idle()
 
     # --- what a rule may refer to (agent.ofproto.validate.Limits) ------------------------------
+
+    @property
+    def reserved_ports(self) -> frozenset[int]:
+        """The reserved ports that actions may output to."""
+        return self.capabilities.reserved_ports
 
     def has_table(self, table_id: int) -> bool:
         """Whether there is such a table."""

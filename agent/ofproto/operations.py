@@ -37,7 +37,7 @@ import enum
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from agent.ofproto.conditions import Condition
@@ -57,7 +57,7 @@ class State(enum.Enum):
 
     QUEUED = "queued"  # in the ledger, the driver does not know it yet
     IN_FLIGHT = "in flight"  # with the driver
-    RETRYING = "retrying"  # failed, and will be sent again
+    RETRYING = "retrying"  # failed; another attempt is due, or with the driver
     DONE = "done"
     FAILED = "failed"
 
@@ -88,6 +88,9 @@ class Ledger(Protocol):
     def completed(self, operation: Operation, error: Exception | None) -> None:
         """The driver says that an operation is over."""
 
+    def retried(self, retry: Retry, error: Exception | None) -> None:
+        """The driver says that another attempt at an operation is over."""
+
 
 @implementer(IOperation)
 class Operation:
@@ -101,10 +104,10 @@ class Operation:
     :ivar local: whether only the agent's own record changes, and the driver is not asked.
     :ivar group: the group it belongs to.
     :ivar state: where it is.
-    :ivar attempts: how often it was given to the driver.
+    :ivar failures: how often the driver could not do it.
     """
 
-    __slots__ = ("attempts", "group", "kind", "local", "old", "place", "reason", "rule", "state")
+    __slots__ = ("failures", "group", "kind", "local", "old", "place", "reason", "rule", "state")
 
     group: OperationGroup
 
@@ -124,7 +127,7 @@ class Operation:
         self.reason = reason
         self.local = local
         self.state = State.QUEUED
-        self.attempts = 0
+        self.failures = 0
 
     def complete(self, error: Exception | None = None) -> None:
         """See :meth:`drivers.interfaces.IOperation.complete`."""
@@ -145,16 +148,66 @@ class Operation:
         return f"<Operation {self.kind.value} in {self.place.name}: {self.state.value}>"
 
 
+@implementer(IOperation)
+class Retry:
+    """Another attempt at an operation which has failed: to the driver, an operation of its own.
+
+    So every object that a driver is given is completed once, and what it still says of an earlier
+    attempt is not taken for the outcome of this one.
+
+    :ivar operation: what is tried again.
+    :ivar state: where this attempt is.
+    :ivar call: until it is queued, the timer that will queue it.
+    """
+
+    __slots__ = ("call", "operation", "state")
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.state = State.RETRYING
+        self.call: IDelayedCall | None = None
+
+    @property
+    def kind(self) -> OperationKind:
+        """See :class:`drivers.interfaces.IOperation`, like the rest."""
+        return self.operation.kind
+
+    @property
+    def rule(self) -> Any:
+        """The entry as it shall be."""
+        return self.operation.rule
+
+    @property
+    def old(self) -> Any:
+        """The entry as it was."""
+        return self.operation.old
+
+    def complete(self, error: Exception | None = None) -> None:
+        """See :meth:`drivers.interfaces.IOperation.complete`."""
+        self.operation.group.ledger.retried(self, error)
+
+    def give_up(self) -> None:
+        """Let go of the timer, and of what the driver may say later."""
+        self.state = State.FAILED
+        if self.call is not None:
+            self.call.cancel()
+            self.call = None
+
+    def __repr__(self) -> str:
+        return f"<Retry of {self.operation}>"
+
+
 class OperationGroup(Condition):
     """The operations of one request.  As a condition, it clears when the group has ended.
 
     :ivar owner: who is told when it ends.
     :ivar xid: the request's.
     :ivar request: the request's bytes, or as many as an error repeats; set by the connection.
-    :ivar operations: at least one; while undoing, still the original ones.
+    :ivar operations: at least one; while undoing, still the original ones; none once it has ended.
     :ivar atomic: whether what succeeded is taken back when another operation of it failed.
     :ivar error: the first error.
     :ivar started: when it was accepted, in seconds of the clock.
+    :ivar progress: when something of it last became known to be over, likewise.
     """
 
     __slots__ = (
@@ -163,6 +216,7 @@ class OperationGroup(Condition):
         "ledger",
         "operations",
         "owner",
+        "progress",
         "remaining",
         "request",
         "started",
@@ -189,6 +243,7 @@ class OperationGroup(Condition):
         self.atomic = atomic
         self.error: Exception | None = None
         self.started = 0.0
+        self.progress = 0.0
         self.remaining = 0
         self.undo: list[Operation] | None = None
         for operation in operations:

@@ -65,7 +65,7 @@ class Rule:
     def evolve(
         self, instructions: Instructions, cookie: int, counters: Counters, now: float
     ) -> Rule:
-        """This rule as a MODIFY leaves it."""
+        """This rule as a MODIFY leaves it; where that succeeds, the hardware has it again."""
         return Rule(
             self.handle,
             self.table_id,
@@ -79,6 +79,4 @@ class Rule:
             counters,
             self.created,
             now,
-            None,
-            self.degraded,
         )

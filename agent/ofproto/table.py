@@ -90,7 +90,8 @@ class FlowTable:
         longer in :attr:`rules`.
     :ivar adding: how many of them add.
     :ivar ghosts: rules that are not in the table, of which the hardware may still have something:
-        an ADD or DELETE was never confirmed.  By ``(mask, value, priority)``.
+        an ADD, or the DELETE which takes one back, was never confirmed.  By handle; the oldest are
+        forgotten when there are more than the hardware has room for.
     """
 
     __slots__ = (
@@ -114,7 +115,7 @@ class FlowTable:
         self.pending: dict[Operation, None] = {}
         self.deleting: dict[tuple[int, int, int], Operation] = {}
         self.adding = 0
-        self.ghosts: dict[tuple[int, int, int], Rule] = {}
+        self.ghosts: dict[int, Rule] = {}
 
     def select(self, criteria: Criteria) -> Iterator[Rule]:
         """The rules that the criteria mean, as they are now."""
@@ -132,12 +133,27 @@ class FlowTable:
 
         That is one whose rule is meant as it is, or as it was and may be again.
         """
+        if criteria.strict:
+            operation = self.in_flight(criteria.match, criteria.priority)
+            if operation is not None and (
+                criteria.admits(operation.rule)
+                or (operation.old is not None and criteria.admits(operation.old))
+            ):
+                return operation
+            return None
         for operation in self.pending:
             if criteria.selects(operation.rule) or (
                 operation.old is not None and criteria.selects(operation.old)
             ):
                 return operation
         return None
+
+    def in_flight(self, match: Match, priority: int) -> Operation | None:
+        """The operation in flight on the entry with just this match and priority."""
+        rule = self.rules.find(match, priority)
+        if rule is not None:
+            return rule.pending
+        return self.deleting.get((match.mask, match.value, priority))
 
     # What an operation does to its table (agent.ofproto.operations.Place).
 
@@ -152,8 +168,11 @@ class FlowTable:
             self.deleting[match.mask, match.value, rule.priority] = operation
         else:
             self.rules.put(rule)
-            if operation.kind is OperationKind.ADD:
+            if operation.old is None:
                 self.adding += 1
+            else:
+                # Whoever knows the entry as it was, such as expiry, must see it too.
+                operation.old.pending = operation
 
     def revert(self, operation: Operation) -> None:
         """Take the change back; the operation is still pending."""
@@ -163,7 +182,6 @@ class FlowTable:
         else:
             old = operation.old
             assert old is not None
-            old.pending = operation
             self.rules.put(old)
 
     def end(self, operation: Operation) -> None:
@@ -183,9 +201,10 @@ class FlowTable:
         """The hardware may not be as the table says, after :meth:`revert` or instead of it."""
         rule = operation.rule
         rule.degraded = reason
-        match = rule.match
-        current = self.rules.find(match, rule.priority)
-        if current is not None:
+        current = self.rules.find(rule.match, rule.priority)
+        if current is not None and current.handle == rule.handle:
             current.degraded = reason
         else:
-            self.ghosts[match.mask, match.value, rule.priority] = rule
+            self.ghosts[rule.handle] = rule
+            if len(self.ghosts) > self.max_entries:
+                del self.ghosts[next(iter(self.ghosts))]

@@ -49,14 +49,13 @@ from drivers.interfaces import TableCapabilities
 MEMORY: Final = 4096
 """How many masks, and how many instruction lists, are remembered as good."""
 
-_OUTPUTS: Final = frozenset(
-    {Port.IN_PORT, Port.NORMAL, Port.FLOOD, Port.ALL, Port.CONTROLLER, Port.LOCAL}
-)
-"""The reserved ports a rule may output to (1.3.5 section 4.5)."""
-
 
 class Limits(Protocol):
     """What a rule may refer to."""
+
+    @property
+    def reserved_ports(self) -> frozenset[int]:
+        """The reserved ports that actions may output to; TABLE only those of a packet-out."""
 
     def has_table(self, table_id: int) -> bool:
         """Whether there is such a table."""
@@ -77,12 +76,17 @@ class Validator:
     def __init__(self, capabilities: TableCapabilities, limits: Limits) -> None:
         self.capabilities = capabilities
         self._limits = limits
+        self._reserved = limits.reserved_ports
         self._masks: set[int] = set()
-        self._instructions: dict[int, Instructions] = {}
+        # By identity: the lists that are good whatever the match is; those of 1.0 apart, which has
+        # no prerequisites.
+        self._good: dict[int, Instructions] = {}
+        self._good10: dict[int, Instructions] = {}
 
     def forget(self) -> None:
         """Something that a rule may refer to is gone: check everything anew."""
-        self._instructions.clear()
+        self._good.clear()
+        self._good10.clear()
 
     def check(self, version: int, match: Match, instructions: Instructions) -> None:
         """Check a rule.
@@ -91,7 +95,8 @@ class Validator:
         """
         if match.mask not in self._masks:
             self.check_match(match)
-        if self._instructions.get(id(instructions)) is not instructions:
+        good = self._good10 if version == OFP10 else self._good
+        if good.get(id(instructions)) is not instructions:
             self.check_instructions(version, match, instructions)
 
     def check_match(self, match: Match) -> None:
@@ -149,17 +154,17 @@ class Validator:
             ):
                 raise OpenFlowError(errors.UNKNOWN_METER, f"meter {instruction.meter_id}")
         if context_free:
-            if len(self._instructions) >= MEMORY:
-                self._instructions.clear()
-            self._instructions[id(instructions)] = instructions
+            good = self._good10 if version == OFP10 else self._good
+            if len(good) >= MEMORY:
+                good.clear()
+            good[id(instructions)] = instructions
 
     def check_packet_out(self, version: int, actions: Actions) -> None:
         """Check the actions of a packet-out, which may also output to the tables.
 
         :raises OpenFlowError: BAD_ACTION with the code for what is wrong.
         """
-        rest = tuple(a for a in actions if not (isinstance(a, Output) and a.port == Port.TABLE))
-        self._check_actions(OFP10 if version == OFP10 else 0, MATCH_ALL, rest, None, packet=True)
+        self._check_actions(version, MATCH_ALL, actions, None, packet=True)
 
     def _check_actions(
         self,
@@ -180,7 +185,10 @@ class Validator:
                 )
             if isinstance(action, Output | Enqueue):
                 port = action.port
-                if not (0 < port < Port.MAX or port in _OUTPUTS):
+                if not (
+                    0 < port < Port.MAX
+                    or (port in self._reserved and (packet or port != Port.TABLE))
+                ):
                     raise OpenFlowError(errors.BAD_OUT_PORT, f"port {port:#x}")
             elif isinstance(action, GroupAction):
                 if not self._limits.has_group(action.group_id):
