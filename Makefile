@@ -36,9 +36,11 @@ system-test: $(VENV)/test.stamp
 	@$(TRIAL) tests.system
 
 lint: $(VENV)/dev.stamp
-	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet --diff
-	@$(BIN)/mypy --no-error-summary
+	@status=0; \
+	$(BIN)/ruff check --quiet --output-format=concise || status=1; \
+	$(BIN)/ruff format --check --quiet || status=1; \
+	$(BIN)/mypy --no-error-summary || status=1; \
+	exit $$status
 
 bench: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.compare

@@ -254,6 +254,8 @@ class AgentService(MultiService):
                 service.startService()
             except Exception as error:
                 self._log.debug("{bridge} cannot start", bridge=service.name, log_failure=Failure())
+                for bridge in self._bridges:
+                    close_all(bridge.listeners)
                 text = f"ofagent: {service.name}: cannot start: {error}"
                 # twistd has redirected sys.stderr into the log by now.
                 if sys.__stderr__ is not None:

@@ -331,7 +331,7 @@ class ServiceTests(TapCase):
 
     def test_cannot_start(self) -> None:
         """A bridge that cannot start ends the process with one line and status 1."""
-        service = self.build(BRIDGE + DRIVER, BrokenBridge)
+        service = self.build(BRIDGE + "listen = ['ptcp:']\n" + DRIVER, BrokenBridge)
         error = self.assertRaises(tap.StartError, service.startService)
         line = "ofagent: br0: cannot start: [Errno 1] CAP_NET_ADMIN is needed"
         self.assertEqual(self.stderr.getvalue(), line + "\n")
@@ -339,6 +339,7 @@ class ServiceTests(TapCase):
         self.assertEqual(error.code, line)
         self.assertIsInstance(error, Exception)
         self.assertEqual(self.texts(), ["br0 cannot start"])
+        self.assertEqual([one.closed for one in self.network.listeners], [1])
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
 
     def test_logging(self) -> None:
