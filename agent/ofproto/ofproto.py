@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from agent.ofproto import statistics
+from agent.ofproto import statistics, table_features
 from agent.ofproto.admission import Admission, SlotCondition
 from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.expiry import Expiry
@@ -145,6 +145,7 @@ class OFProto:
             of.QueueStatsRequest: self._queue_stats,
             of.QueueGetConfigRequest: self._queue_config,
             of.TableMod: self._table_mod,
+            of.TableFeaturesRequest: self._table_features,
         }
 
     # --- life cycle --------------------------------------------------------------------------
@@ -374,6 +375,14 @@ class OFProto:
             return of.TableStatsReply(replies, request.xid)
 
         return self.driver.table_stats().addCallback(answer)
+
+    def _table_features(self, request: of.TableFeaturesRequest, requester: IRequester) -> Result:
+        if request.tables:
+            raise OpenFlowError(errors.TABLE_FEATURES_EPERM, "the tables are the hardware's")
+        return of.TableFeaturesReply(
+            tuple(table_features.describe(table, self.tables) for table in self.tables),
+            request.xid,
+        )
 
     def _table_mod(self, request: of.TableMod, requester: IRequester) -> Result:
         if request.table_id != of.ALL_TABLES and not self.has_table(request.table_id):

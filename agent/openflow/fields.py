@@ -68,7 +68,7 @@ class Field:
     :ivar needs_vlan: a match on it needs ``vlan_vid`` to say that a tag is present.
     :ivar mask: all bits of this field, in place in a flow key.
     :ivar limit: the greatest value, ``2**bits - 1``.
-    :ivar bytes: bytes of a value in a TLV (NXM's registers and the rest agree with OXM in this).
+    :ivar bytes: bytes of a value in a TLV: as many as it needs, but labels of 20 bits have 4.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Field:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "limit", (1 << self.bits) - 1)
         object.__setattr__(self, "mask", ((1 << self.bits) - 1) << self.shift)
-        object.__setattr__(self, "bytes", (self.bits + 7) // 8)
+        object.__setattr__(self, "bytes", 4 if self.bits == 20 else (self.bits + 7) // 8)
 
     def get(self, key: int) -> int:
         """The value of this field in the flow key ``key``."""

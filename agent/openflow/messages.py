@@ -427,9 +427,13 @@ class FlowStats:
 
 @attrs.define
 class FlowStatsReply:
-    """A reply, or with ``more`` a part of it; the codec splits what does not fit one message."""
+    """A reply, or with ``more`` a part of it; the codec splits what does not fit one message.
 
-    flows: list[FlowStats]
+    :ivar flows: gone through once when it is encoded, so that an iterator will do: of a hundred
+        thousand rules no list need be made.
+    """
+
+    flows: Iterable[FlowStats]
     xid: int = 0
     more: bool = False
 
@@ -553,6 +557,38 @@ class QueueStatsReply:
     more: bool = False
 
 
+@attrs.define
+class TableFeatures:
+    """``ofp_table_features``.
+
+    :ivar properties: by ``OFPTFPT_*``: the numbers of instructions or actions, table ids, or the
+        32-bit headers of OXM fields.
+    """
+
+    table_id: int
+    name: str
+    metadata_match: int
+    metadata_write: int
+    config: int
+    max_entries: int
+    properties: dict[int, tuple[int, ...]]
+
+
+@attrs.define
+class TableFeaturesRequest:
+    """Without tables it asks; with tables it asks for these and no others."""
+
+    tables: tuple[TableFeatures, ...] = ()
+    xid: int = 0
+
+
+@attrs.define
+class TableFeaturesReply:
+    tables: tuple[TableFeatures, ...]
+    xid: int = 0
+    more: bool = False
+
+
 Message: TypeAlias = (
     Hello
     | ErrorMessage
@@ -594,5 +630,7 @@ Message: TypeAlias = (
     | PortDescReply
     | QueueStatsRequest
     | QueueStatsReply
+    | TableFeaturesRequest
+    | TableFeaturesReply
 )
 """Everything that is a frame of its own on the wire."""

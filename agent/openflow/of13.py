@@ -6,7 +6,15 @@ from typing import Final
 
 from construct import Padding
 
-from agent.openflow import flows13, packets13, queues, stats13, switch13, symmetric
+from agent.openflow import (
+    flows13,
+    packets13,
+    queues,
+    stats13,
+    switch13,
+    symmetric,
+    table_features,
+)
 from agent.openflow.frame import Kind, Type13
 from agent.openflow.messages import OFP13
 from agent.openflow.multipart import Multipart
@@ -25,6 +33,6 @@ STATISTICS: Final = Multipart(
     Type13.MULTIPART_REQUEST,
     Type13.MULTIPART_REPLY,
     Padding(4),
-    (*stats13.STATISTICS, *flows13.STATISTICS),
+    (*stats13.STATISTICS, *flows13.STATISTICS, *table_features.STATISTICS),
 )
 """The multipart messages."""

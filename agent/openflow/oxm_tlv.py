@@ -89,8 +89,7 @@ def _tlv(field: Field, header: tuple[int, int]) -> Tlv:
             field, kind, field.bytes, field.limit, fields.IN_PORT.mask, maskable, port16=True
         )
     # The values of IPV6_FLABEL and MPLS_LABEL take 32 bits, the rest is rounded up to bytes.
-    width = 4 if field in (fields.IPV6_FLABEL, fields.MPLS_LABEL) else field.bytes
-    return Tlv(field, kind, width, field.limit, field.mask, maskable)
+    return Tlv(field, kind, field.bytes, field.limit, field.mask, maskable)
 
 
 OXM: Final[dict[Field, Tlv]] = {f: _tlv(f, h) for h, f in fields.BY_OXM.items()}
