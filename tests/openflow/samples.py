@@ -46,6 +46,7 @@ from agent.openflow.actions import (
 )
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import OFP10, OFP13, FlowMod, FlowModCommand, Message, Port
+from agent.openflow.table_features import Property
 
 XID: Final = 0x12345678
 MAC: Final = 0x0A1B2C3D4E5F
@@ -206,6 +207,24 @@ _PORT: Final = messages.PortDesc(
 _PORT_STATS: Final = messages.PortStats(3, *range(1 << 40, (1 << 40) + 12))
 
 
+_TABLE: Final = messages.TableFeatures(
+    3,
+    "table3",
+    metadata_match=0xFFFF,
+    metadata_write=0xFF,
+    config=0,
+    max_entries=1000,
+    properties={
+        Property.INSTRUCTIONS: (1, 2, 3, 4, 5),
+        Property.INSTRUCTIONS_MISS: (),
+        Property.NEXT_TABLES: tuple(range(4, 11)),
+        Property.APPLY_ACTIONS: (0, 11, 25),
+        Property.MATCH: (0x80000004, 0x80000A02),
+        Property.APPLY_SETFIELD_MISS: (0x80000606,),
+    },
+)
+
+
 def _common(version: int) -> Iterator[Message]:
     """Messages whose values mean the same in both versions."""
     yield messages.Hello(frozenset({version}) if version == OFP10 else frozenset({1, 4}), XID)
@@ -284,6 +303,9 @@ def _only13() -> Iterator[Message]:
     yield messages.TableStatsReply([messages.TableStats(n, 5, 100, 90) for n in range(254)], XID)
     yield messages.PortStatsReply([attrs.evolve(_PORT_STATS, duration_sec=5, duration_nsec=6)], XID)
     yield messages.QueueStatsReply([messages.QueueStats(3, 4, 5, 6, 7, 8, 9)], XID)
+    yield messages.TableFeaturesRequest(xid=XID)
+    yield messages.TableFeaturesRequest((_TABLE, attrs.evolve(_TABLE, table_id=4)), XID)
+    yield messages.TableFeaturesReply((_TABLE,), XID, more=True)
 
 
 MESSAGES: Final[dict[int, tuple[Message, ...]]] = {

@@ -46,6 +46,8 @@ class RoundTripTests(SynchronousTestCase):
             messages.GetAsyncReply,
             messages.SetAsync,
             messages.TableMod,
+            messages.TableFeaturesRequest,
+            messages.TableFeaturesReply,
         }
         self.assertEqual({type(sample) for sample in MESSAGES[OFP13]}, every)
         self.assertEqual({type(sample) for sample in MESSAGES[OFP10]}, every - only13)
