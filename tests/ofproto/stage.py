@@ -23,13 +23,37 @@ from agent.openflow import messages as of
 from agent.openflow.actions import ApplyActions, Instructions, Output
 from agent.openflow.errors import ErrorCode, OpenFlowError
 from agent.openflow.match import MATCH_ALL, Match
-from drivers.interfaces import Capabilities, IRule, PacketInEvent, TableCapabilities
+from drivers.interfaces import (
+    Capabilities,
+    IRule,
+    OperationKind,
+    PacketInEvent,
+    TableCapabilities,
+)
 from drivers.testing import ScriptableDriver
 
 T = TypeVar("T")
 
 REFUSED = OpenFlowError(errors.TABLE_FULL, "the hardware has no room")
 """What the hardware says when a test makes it refuse something."""
+
+
+ADD = of.FlowModCommand.ADD
+MODIFY = of.FlowModCommand.MODIFY
+MODIFY_STRICT = of.FlowModCommand.MODIFY_STRICT
+DELETE = of.FlowModCommand.DELETE
+DELETE_STRICT = of.FlowModCommand.DELETE_STRICT
+
+SEND_FLOW_REM = of.FlowModFlags.SEND_FLOW_REM
+CHECK_OVERLAP = of.FlowModFlags.CHECK_OVERLAP
+RESET_COUNTS = of.FlowModFlags.RESET_COUNTS
+EMERG = of.FlowModFlags.EMERG
+
+PORT1, PORT2, PORT3, PORT4 = (Match.of(in_port=number) for number in (1, 2, 3, 4))
+IP1 = Match.of(in_port=1, eth_type=0x800)
+"""More specific than PORT1."""
+ARP = Match.of(eth_type=0x806)
+"""Overlaps the matches on ports."""
 
 
 def output(*ports: int) -> Instructions:
@@ -185,6 +209,14 @@ class SwitchTestCase(SynchronousTestCase):
 
     # Looking at what happened.
 
+    def kinds(self) -> list[OperationKind]:
+        """What the driver is doing."""
+        return [operation.kind for operation in self.driver.in_flight]
+
+    def matches(self, table_id: int = 0) -> list[Match]:
+        """The matches in a table."""
+        return [rule.match for rule in self.rules(table_id)]
+
     def rule(self, match: Match = MATCH_ALL, priority: int = 100, table_id: int = 0) -> Rule | None:
         """The rule with just this match and priority."""
         return self.switch.tables[table_id].rules.find(match, priority)
@@ -229,3 +261,24 @@ class SwitchTestCase(SynchronousTestCase):
             {handle: essence(rule) for handle, rule in self.driver.hardware.items()},
             {rule.handle: essence(rule) for rule in self.switch.rules()},
         )
+
+
+class ThreeRulesTestCase(SwitchTestCase):
+    """A switch with three rules."""
+
+    def setUp(self) -> None:
+        """Add the rules."""
+        super().setUp()
+        for match in (PORT1, PORT2, PORT3):
+            self.add(match, cookie=5)
+        self.assert_settled()
+
+    def error(self, group: OperationGroup) -> OpenFlowError:
+        """The error of a group that has ended."""
+        self.assertTrue(group.ended)
+        assert isinstance(group.error, OpenFlowError)
+        return group.error
+
+    def instructions(self) -> list[object]:
+        """What the rules do, by port."""
+        return [rule.instructions for rule in self.rules()]
