@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -24,6 +24,9 @@ MAX_LENGTH: Final = 1 << 16
 
 MAX_DEPTH: Final = 16
 """How many braces and brackets may be open at once."""
+
+PIECE: Final = 1 << 16
+"""How many characters of a text are encoded at once."""
 
 _NOT_SPACE: Final = re.compile(rb"[^ \t\r\n]")
 _STRUCTURE: Final = re.compile(rb'["{}\[\]]')
@@ -157,18 +160,28 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def encode_reply(request: Request, result: str) -> bytes:
-    """The reply that ``request`` has succeeded."""
-    return _encode({"id": request.id, "result": _clean(result), "error": None})
+def encode_reply(request: Request, result: str) -> Iterator[bytes]:
+    """The reply that ``request`` has succeeded, piece by piece: it may have many megabytes."""
+    return _encode(request, "result", result, "error")
 
 
-def encode_error(request: Request, error: str) -> bytes:
+def encode_error(request: Request, error: str) -> Iterator[bytes]:
     """The reply that ``request`` has failed."""
-    return _encode({"id": request.id, "result": None, "error": _clean(error)})
+    return _encode(request, "error", error, "result")
 
 
-def _encode(message: dict[str, Any]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode("ascii")
+def _encode(request: Request, member: str, text: str, empty: str) -> Iterator[bytes]:
+    head = f'{{"id":{json.dumps(request.id)},"{empty}":null,"{member}":"'
+    yield head.encode("ascii") + _quoted(text[:PIECE]) + (b"" if len(text) > PIECE else b'"}')
+    for start in range(PIECE, len(text), PIECE):
+        yield _quoted(text[start : start + PIECE])
+    if len(text) > PIECE:
+        yield b'"}'
+
+
+def _quoted(text: str) -> bytes:
+    """The text as a part of a JSON string."""
+    return json.dumps(_clean(text))[1:-1].encode("ascii")
 
 
 def _clean(text: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -166,6 +166,7 @@ class UnixctlConnection(Protocol):
         self._clients = clients
         self._reader = ObjectReader()
         self._executing: Deferred[str] | None = None
+        self._sending: Iterator[bytes] = iter(())
         self._running = False
         self._choked = False
         self._closing = False
@@ -193,6 +194,8 @@ class UnixctlConnection(Protocol):
         self._choked = True
         if self._executing is not None:
             self._executing.cancel()
+        for piece in self._sending:
+            self._wire.write(piece)
         self._close()
 
     def abort(self) -> None:
@@ -229,7 +232,7 @@ class UnixctlConnection(Protocol):
         self._running = True
         try:
             for _ in range(REQUESTS_PER_TURN):
-                if self._executing is not None or self._choked or self._closing:
+                if self._closing or not self._sent() or self._executing is not None:
                     break
                 data = self._reader.next()
                 if data is None:
@@ -243,6 +246,15 @@ class UnixctlConnection(Protocol):
         finally:
             self._running = False
         self._bound()
+
+    def _sent(self) -> bool:
+        """Write on with the last reply; returns whether there is nothing left of it."""
+        while not self._choked:
+            piece = next(self._sending, None)
+            if piece is None:
+                return True
+            self._wire.write(piece)
+        return False
 
     def _bound(self) -> None:
         """Read on, unless enough waits to be executed."""
@@ -271,12 +283,12 @@ class UnixctlConnection(Protocol):
             lambda failure: self._reply(encode_error(request, _lines(failure.getErrorMessage()))),
         ).addErrback(self._broken)
 
-    def _reply(self, reply: bytes) -> None:
+    def _reply(self, pieces: Iterator[bytes]) -> None:
         self._executing = None
         if self._closing:
             return
         _replied.count += 1
-        self._wire.write(reply)
+        self._sending = pieces
         self._run()
 
     def _broken(self, failure: Failure) -> None:

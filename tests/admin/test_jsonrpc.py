@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agent.admin.jsonrpc import (
     MAX_DEPTH,
+    PIECE,
     MalformedError,
     ObjectReader,
     Request,
@@ -155,14 +156,22 @@ class RequestTests(SynchronousTestCase):
             (encode_reply, "result", "error"),
             (encode_error, "error", "result"),
         ):
-            data = encode(request, text)
+            data = b"".join(encode(request, text))
             self.assertTrue(data.isascii())
             message = json.loads(data)
             self.assertEqual(message["id"], request_id)
             self.assertIsNone(message[other])
             self.assertEqual(message[member], clean)
 
+    def test_long_replies(self) -> None:
+        """A long text comes in pieces of bounded length, and together they are the reply."""
+        for length in (PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7):
+            text = ('"\u00fc\n' * length)[:length]
+            pieces = list(encode_reply(Request(1, "a", []), text))
+            self.assertLess(max(map(len, pieces)), 6 * PIECE + 100)
+            self.assertEqual(json.loads(b"".join(pieces)), {"id": 1, "error": None, "result": text})
+
     def test_half_a_character(self) -> None:
         """A lone surrogate, which JSON can write and Open vSwitch does not read, is replaced."""
-        message = json.loads(encode_reply(Request(1, "a", []), "x\ud800y"))
+        message = json.loads(b"".join(encode_reply(Request(1, "a", []), "x\ud800y")))
         self.assertEqual(message["result"], "x?y")

@@ -147,7 +147,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def replies(self) -> list[Any]:
         """What the client got since the last call: ``[id, result, error]`` of each reply."""
-        reader = ObjectReader()
+        reader = ObjectReader(max_length=1 << 20)
         reader.feed(self.transport.value())
         self.transport.clear()
         messages = [json.loads(data) for data in iter(reader.next, None)]
@@ -228,6 +228,38 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.executed, [])
         self.connection.resumeProducing()
         self.assertEqual(self.replies(), [[0, "a\n", None]])
+
+    def test_long_reply(self) -> None:
+        """A long reply is written as the client takes it; what is behind it waits."""
+        words = ["x" * 50] * 4000
+        self.registry.register("long", "", 0, 0, lambda: " ".join(words))
+
+        def write(data: bytes) -> None:
+            StringTransportWithDisconnection.write(self.transport, data)
+            self.connection.pauseProducing()
+
+        self.patch(self.transport, "write", write)
+        self.send(request("long"), request("echo", "a"))
+        sizes = []
+        while not self.executed:
+            sizes.append(len(self.transport.value()))
+            self.connection.resumeProducing()
+        self.assertGreater(len(sizes), 3)
+        self.assertEqual(sizes, sorted(set(sizes)))
+        self.assertEqual(self.replies(), [[0, " ".join(words) + "\n", None], [0, "a\n", None]])
+
+    def test_close_in_the_middle_of_a_reply(self) -> None:
+        """A reply that has been begun is written to its end when the agent stops."""
+        self.registry.register("long", "", 0, 0, lambda: "x" * 200_000)
+
+        def write(data: bytes) -> None:
+            StringTransportWithDisconnection.write(self.transport, data)
+            self.connection.pauseProducing()
+
+        self.patch(self.transport, "write", write)
+        self.send(request("long"), request("echo", "b"))
+        self.successResultOf(self.factory.close())
+        self.assertEqual(self.replies(), [[0, "x" * 200_000 + "\n", None]])
 
     def test_client_gone(self) -> None:
         """When a client goes, what it waited for is cancelled, what it asked for besides is not
