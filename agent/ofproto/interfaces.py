@@ -9,6 +9,9 @@ from zope.interface import Attribute, Interface
 from agent.openflow.messages import FlowRemoved, PortStatus
 from drivers.interfaces import PacketInEvent
 
+# Connections import from here what the driver's contract and the switch have in common.
+__all__ = ["IRequester", "ISwitchObserver", "PacketInEvent"]
+
 if TYPE_CHECKING:
     from agent.ofproto.operations import OperationGroup
 

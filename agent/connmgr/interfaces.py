@@ -1,0 +1,75 @@
+"""What the parts of a connection know of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.python.failure import Failure
+from zope.interface import Interface
+
+from agent.ofproto.interfaces import IRequester
+from agent.openflow.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from agent.connmgr.framing import FrameProtocol
+    from agent.connmgr.ofconn import OFConn
+
+
+class IFrameReceiver(Interface):
+    """Who makes sense of frames.  Called from the reactor's turns only, never re-entered."""
+
+    def connection_made(channel: FrameProtocol) -> None:
+        """The transport is there.  Frames follow."""
+
+    def frame_received(frame: bytes) -> bool:
+        """A whole frame.
+
+        :returns: whether the receiver is ready for another one.  If it is not, it keeps this one,
+            and calls :meth:`FrameProtocol.wake` when it may be able to go on.
+        """
+
+    def retry() -> bool:
+        """Go on with the frame that had to wait, if possible.
+
+        :returns: as for :meth:`frame_received`.
+        """
+
+    def frame_overtakes(frame: bytes) -> bool:
+        """A frame that has arrived behind one that waits.
+
+        :returns: whether it has been dealt with.  Otherwise it comes again, in its turn.
+        """
+
+    def frame_refused(head: bytes, code: ErrorCode, text: str) -> None:
+        """What follows is no frame.  The receiver has to close the connection.
+
+        :param head: its first bytes, as far as they are here.
+        """
+
+    def connection_lost(reason: Failure) -> None:
+        """The transport is gone; nothing more will come."""
+
+
+class Switch(Protocol):
+    """The switch, as a session needs it: :class:`agent.ofproto.ofproto.OFProto`."""
+
+    name: str
+
+    def handle(self, request: Any, requester: IRequester) -> Any:
+        """See :meth:`agent.ofproto.ofproto.OFProto.handle`."""
+
+    def release(self, requester: IRequester) -> None:
+        """See :meth:`agent.ofproto.ofproto.OFProto.release`."""
+
+
+class Owner(Protocol):
+    """Who has made a session and hears how it goes.  Must not re-enter it."""
+
+    def session_ready(self, session: OFConn) -> None:
+        """A version is agreed on."""
+
+    def session_audience(self, session: OFConn) -> None:
+        """It has begun or ceased to want asynchronous messages."""
+
+    def session_lost(self, session: OFConn, reason: str) -> None:
+        """It is over.  Called once, also when no version was ever agreed on."""

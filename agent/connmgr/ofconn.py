@@ -1,0 +1,303 @@
+"""One session with one controller, from its HELLO to its end.
+
+:class:`OFConn` executes the messages of a connection in their order: those that concern the session
+itself (:mod:`agent.connmgr.handlers`) and all others, which are the switch's.  It has at most one
+message that waits, with the condition it waits for; behind it only echo requests are answered.
+
+Everything that belongs to a session lives in this object, which is never used again: a reconnection
+cannot inherit a role, a mask or a message.  When the connection ends it lets go of all timers and
+of what it waits for.  Its groups of operations run on, and their errors go nowhere.
+
+What it is not for: bytes (:mod:`agent.connmgr.framing`), the other connections
+(:mod:`agent.connmgr.connmgr`), and what a request does (:mod:`agent.ofproto`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from agent.connmgr.asyncmsg import DEFAULT_ASYNC, DEFAULT_MISS_SEND_LEN
+from agent.connmgr.framing import FrameProtocol
+from agent.connmgr.handlers import OWN
+from agent.connmgr.interfaces import IFrameReceiver, Owner, Switch
+from agent.connmgr.negotiation import agree, error_version
+from agent.connmgr.outstanding import MAX_REPLIES
+from agent.connmgr.probe import InactivityProbe
+from agent.connmgr.roles import MODIFYING, Role, Roles
+from agent.connmgr.settings import ConnectionKind, SessionSettings
+from agent.connmgr.speaker import Speaker
+from agent.ofproto.conditions import Condition, Postponed
+from agent.ofproto.interfaces import IRequester
+from agent.ofproto.operations import OperationGroup
+from agent.openflow import messages as of
+from agent.openflow.codec import decode, encode, encode_error, header
+from agent.openflow.errors import BAD_VERSION, IS_SLAVE, ErrorCode, OpenFlowError
+
+_HELLO: Final = 0
+_ECHO_REQUEST: Final = 2
+_ECHO_REPLY: Final = 3
+
+_NOT_ADMITTING: Final[frozenset[type]] = frozenset(
+    {
+        of.Hello,
+        of.ErrorMessage,
+        of.EchoRequest,
+        of.EchoReply,
+        of.FeaturesRequest,
+        of.GetConfigRequest,
+        of.SetConfig,
+    }
+)
+"""What a controller may say before it has decided to control us, as in Open vSwitch."""
+
+
+@implementer(IRequester, IFrameReceiver)
+class OFConn(Speaker):
+    """A session; see :class:`~agent.connmgr.speaker.Speaker` for the rest of its attributes.
+
+    :ivar settings: given by whoever made it.
+    :ivar roles: those of the switch.
+    :ivar role: its role.
+    :ivar async_config: its masks of asynchronous messages.
+    :ivar config_flags: ``OFPC_FRAG_*``.
+    :ivar controller_id: a packet may be for the controllers of one id only.
+    :ivar admitted: whether the controller has done more than greet us.
+    """
+
+    internal = False
+
+    def __init__(
+        self,
+        name: str,
+        switch: Switch,
+        clock: IReactorTime,
+        settings: SessionSettings,
+        roles: Roles,
+        owner: Owner,
+    ) -> None:
+        super().__init__(name, settings.limits)
+        self.settings = settings
+        self.roles = roles
+        self.role = Role.EQUAL
+        self.async_config = DEFAULT_ASYNC
+        self.config_flags = 0
+        self.controller_id = 0
+        self.admitted = False
+        primary = settings.kind is ConnectionKind.PRIMARY
+        self._miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
+        self._switch = switch
+        self._clock = clock
+        self._owner = owner
+        self._waiting: tuple[of.Message, bytes] | None = None
+        self._condition: Condition | None = None
+        self._waiter: Deferred[None] | None = None
+        self._ready = False
+        self._hello_timer: IDelayedCall | None = None
+        self._probe: InactivityProbe | None = None
+
+    # --- for the operator and the manager --------------------------------------------------------
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What the postponed message waits for; None when there is none."""
+        return None if self._condition is None else self._condition.describe()
+
+    @property
+    def miss_send_len(self) -> int:
+        """Bytes of a packet to send on a miss; 0 on a service connection: nothing at all."""
+        return self._miss_send_len
+
+    @miss_send_len.setter
+    def miss_send_len(self, value: int) -> None:
+        self._miss_send_len = value
+        self._owner.session_audience(self)
+
+    @property
+    def is_audience(self) -> bool:
+        """Whether it wants asynchronous messages at all; which ones, its masks say."""
+        return self.settings.kind is ConnectionKind.PRIMARY or self._miss_send_len > 0
+
+    def close(self, timeout: float | None = None) -> None:
+        """End the session when what is queued has been sent, in ``timeout`` seconds at most."""
+        self.channel.close(timeout)
+
+    # --- life (IFrameReceiver) -------------------------------------------------------------------
+
+    def connection_made(self, channel: FrameProtocol) -> None:
+        """Say HELLO, and give the peer some time to do so."""
+        self.channel = channel
+        self._hello_timer = self._clock.callLater(self.settings.hello_timeout, self._no_hello)
+        versions = self.settings.versions
+        channel.send(encode(max(versions), of.Hello(versions)))
+
+    def connection_lost(self, reason: Failure) -> None:
+        """Let go of everything; what is in flight runs on."""
+        self.closed = True
+        self._stop_timers()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.cancel()
+        self._waiting = self._condition = None
+        self.outstanding.forget()
+        self._switch.release(self)
+        self.roles.leave(self)
+        self._owner.session_lost(self, self.last_error or reason.getErrorMessage())
+
+    def _stop_timers(self) -> None:
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+            self._hello_timer = None
+        if self._probe is not None:
+            self._probe.stop()
+            self._probe = None
+
+    # --- HELLO -----------------------------------------------------------------------------------
+
+    def _no_hello(self) -> None:
+        self._hello_timer = None
+        self.fail(f"no HELLO for {self.settings.hello_timeout:g} s")
+
+    def _greet(self, frame: bytes) -> bool:
+        """The peer's HELLO; framing lets nothing else through before it."""
+        ours = self.settings.versions
+        try:
+            hello = decode(max(ours), frame)
+            assert isinstance(hello, of.Hello)
+            version = agree(ours, hello.versions)
+        except OpenFlowError as error:
+            self.frame_refused(frame, error.code, error.text)
+            return False
+        self.version = version
+        self.channel.greeted()
+        self._stop_timers()
+        self._probe = InactivityProbe(self._clock, self.settings.inactivity_probe, self)
+        self._probe.start()
+        self._owner.session_ready(self)
+        return True
+
+    def frame_refused(self, head: bytes, code: ErrorCode, text: str) -> None:
+        """What came is no OpenFlow, or none of ours: say so, and close."""
+        self.last_error = text
+        self._log.warn("{connection}: {text}, disconnecting", connection=self.name, text=text)
+        version = self.version or error_version(self.settings.versions, head[0])
+        self.counters.errors_sent += 1
+        self.channel.send(encode_error(version, code, head, text))
+        self.channel.close()
+
+    # --- inactivity (probe.Probed) ---------------------------------------------------------------
+
+    def last_heard(self) -> float:
+        """See :class:`agent.connmgr.probe.Probed`."""
+        return self.channel.last_received
+
+    def silence_excused(self) -> bool:
+        """Whether we do not listen, or make the peer wait.
+
+        A controller answers echo requests while it waits, and is told apart from a dead one by
+        that.  Many clients of listeners (``ovs-ofctl``) wait for one reply and answer nothing
+        meanwhile; no connection is closed because a request is slow.
+        """
+        if not self.channel.reading:
+            return True
+        waits = self._condition is not None or bool(self.outstanding)
+        return waits and self.settings.kind is ConnectionKind.SERVICE
+
+    def probe(self) -> None:
+        """See :class:`agent.connmgr.probe.Probed`."""
+        self.send(of.EchoRequest())
+
+    def probe_failed(self) -> None:
+        """See :class:`agent.connmgr.probe.Probed`."""
+        self.fail(f"no response to inactivity probe after {self.settings.inactivity_probe:g} s")
+
+    # --- frames (IFrameReceiver) -----------------------------------------------------------------
+
+    def frame_received(self, frame: bytes) -> bool:
+        """Execute one message."""
+        if frame[0] != self.version:
+            return self._other_version(frame)
+        try:
+            message = decode(self.version, frame)
+        except OpenFlowError as error:
+            self.refuse(error, frame)
+        except Exception:
+            self.crashed(frame)
+        else:
+            return self._execute(message, frame)
+        return True
+
+    def _other_version(self, frame: bytes) -> bool:
+        if not self.version:
+            return self._greet(frame)
+        if frame[1] != _HELLO:
+            text = f"version {frame[0]}, where {self.version} was agreed on"
+            self.refuse(OpenFlowError(BAD_VERSION, text), frame)
+        return True
+
+    def _execute(self, message: of.Message, frame: bytes) -> bool:
+        """Run a message; this is the hot path.  Returns whether the next one may follow."""
+        kind = message.__class__
+        if not self.admitted and kind not in _NOT_ADMITTING:
+            self.admitted = True
+        try:
+            own = OWN.get(kind)
+            if own is not None:
+                own(self, message)
+                return True
+            if self.role is Role.SLAVE and kind in MODIFYING:
+                raise OpenFlowError(IS_SLAVE)
+            replies = self.outstanding.replies
+            if replies and len(replies) >= MAX_REPLIES:
+                raise Postponed(self.outstanding.reply_done())
+            result = self._switch.handle(message, self)
+            if isinstance(result, OperationGroup):
+                result.request = frame
+                self._groups[result] = None
+            elif result is not None:
+                self.answer(result, frame)
+        except Postponed as postponed:
+            self._postpone(message, frame, postponed.condition)
+            return False
+        except OpenFlowError as error:
+            self.refuse(error, frame)
+        except Exception:
+            self.crashed(frame)
+        return True
+
+    def retry(self) -> bool:
+        """Run the postponed message again, if its condition has cleared."""
+        waiting = self._waiting
+        if not self._ready or waiting is None:
+            return False
+        self._ready = False
+        self._waiting = self._condition = self._waiter = None
+        return self._execute(*waiting)
+
+    def _postpone(self, message: of.Message, frame: bytes, condition: Condition) -> None:
+        self._waiting = (message, frame)
+        self._condition = condition
+        self._waiter = condition.wait()
+        self._waiter.addCallbacks(self._cleared, self._given_up)
+
+    def _cleared(self, _: None) -> None:
+        # Whoever has cleared the condition is not to be re-entered.
+        self._ready = True
+        self.channel.wake()
+
+    @staticmethod
+    def _given_up(failure: Failure) -> None:
+        """The waiter was cancelled, with the session."""
+        failure.trap(CancelledError)
+
+    def frame_overtakes(self, frame: bytes) -> bool:
+        """Answer echo requests while a message waits, so that slow hardware costs no connection."""
+        kind = frame[1]
+        if kind == _ECHO_REQUEST and frame[0] == self.version:
+            self.send(of.EchoReply(frame[8:], header(frame)[3]))
+            return True
+        return kind == _ECHO_REPLY

@@ -1,0 +1,108 @@
+"""What a connection has been promised and has not got yet; a barrier waits until that is nothing.
+
+Two things are outstanding: groups of operations in flight, of which the connection hears when they
+end, and replies that the switch is still preparing (statistics that a driver has to fetch).
+
+The way of a flow_mod passes here twice, so groups are kept in a plain dictionary which the
+connection uses directly, and conditions are made only when somebody waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from agent.ofproto.conditions import Condition
+from agent.ofproto.operations import OperationGroup
+
+MAX_REPLIES: Final = 16
+"""Replies being prepared for one connection; each may be a table's worth."""
+
+
+class Drained(Condition):
+    """A connection's own requests have not all been finished."""
+
+    __slots__ = ("outstanding",)
+
+    def __init__(self, outstanding: Outstanding) -> None:
+        super().__init__()
+        self.outstanding = outstanding
+
+    def describe(self) -> str:
+        """How many there are, and the oldest of them."""
+        groups = self.outstanding.groups
+        counts = (
+            (len(groups), "operation group", "operation groups"),
+            (len(self.outstanding.replies), "reply", "replies"),
+        )
+        parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+        text = f"its own {' and '.join(parts) or 'requests'}"
+        oldest = next(iter(groups), None)
+        return text if oldest is None else f"{text}; the oldest: {oldest.describe()}"
+
+
+class ReplyDone(Condition):
+    """Too many replies are being prepared for one connection."""
+
+    __slots__ = ()
+
+    def describe(self) -> str:
+        """The bound it waits for."""
+        return f"one of {MAX_REPLIES} replies that are being prepared"
+
+
+class Outstanding:
+    """The accounts of one connection.
+
+    :ivar groups: groups in flight, oldest first.  The connection adds to it.
+    :ivar replies: replies being prepared.
+    """
+
+    __slots__ = ("_drained", "_reply_done", "groups", "replies")
+
+    def __init__(self) -> None:
+        self.groups: dict[OperationGroup, None] = {}
+        self.replies: dict[Deferred[Any], None] = {}
+        self._drained: Drained | None = None
+        self._reply_done: ReplyDone | None = None
+
+    def __len__(self) -> int:
+        return len(self.groups) + len(self.replies)
+
+    def drained(self) -> Condition:
+        """Clears when nothing is outstanding; only to be asked for when something is."""
+        if self._drained is None:
+            self._drained = Drained(self)
+        return self._drained
+
+    def reply_done(self) -> Condition:
+        """Clears when the next reply is ready."""
+        if self._reply_done is None:
+            self._reply_done = ReplyDone()
+        return self._reply_done
+
+    def settle(self) -> None:
+        """Something has ended: let those go on who waited for nothing to be left."""
+        if self._drained is not None and not self.groups and not self.replies:
+            drained, self._drained = self._drained, None
+            drained.clear()
+
+    def reply_ended(self, reply: Deferred[Any]) -> None:
+        """A reply was sent, or failed."""
+        self.replies.pop(reply, None)
+        if self._reply_done is not None:
+            done, self._reply_done = self._reply_done, None
+            done.clear()
+        self.settle()
+
+    def forget(self) -> None:
+        """The connection is gone: nobody wants the replies any more.
+
+        Groups run on; they are no longer counted.
+        """
+        self.groups.clear()
+        self._drained = self._reply_done = None
+        for reply in list(self.replies):
+            reply.cancel()
+        self.replies.clear()

@@ -1,0 +1,72 @@
+"""What connections may cost, and what those of one kind have in common.
+
+All bounds of this package are here, each with its unit.  They are constants of the design rather
+than of an installation: what an operator sets (probes, backoff, versions) is in
+:class:`SessionSettings` and in the configuration.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import attrs
+
+
+@attrs.frozen
+class Limits:
+    """What one connection may cost.
+
+    :ivar messages_per_turn: messages executed, and echo requests answered ahead, in one turn.
+    :ivar first_frame: bytes of the longest frame before both sides have agreed on a version.
+    :ivar read_ahead: bytes to have read beyond what a turn could execute; more than a frame.
+    :ivar backlog_bytes: bytes kept behind a message that waits.
+    :ivar backlog_frames: frames kept behind it.
+    :ivar queued_replies: messages in our queue, while the transport is full, at which execution and
+        reading stop.
+    :ivar queued_bytes: the same in bytes.
+    :ivar queued_streams: the same in replies of unknown length.
+    :ivar packet_ins: messages in our queue, while the transport is full, from which on packets are
+        dropped.
+    :ivar notices: messages which must not be lost, sent to a peer who does not read, after which
+        it is cut off.
+    :ivar close_timeout: seconds that a closing connection has for its last words.
+    """
+
+    messages_per_turn: int = 50
+    first_frame: int = 1024
+    read_ahead: int = 0x10000
+    backlog_bytes: int = 4 * 1024 * 1024
+    backlog_frames: int = 16384
+    queued_replies: int = 100
+    queued_bytes: int = 512 * 1024
+    queued_streams: int = 2
+    packet_ins: int = 100
+    notices: int = 65536
+    close_timeout: float = 5.0
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class ConnectionKind(enum.Enum):
+    """How a session came about, and so what it gets without asking."""
+
+    PRIMARY = "primary"  # we dialled a controller
+    SERVICE = "service"  # somebody connected to a listener
+
+
+@attrs.frozen
+class SessionSettings:
+    """What sessions of one kind have in common.
+
+    :ivar versions: wire versions that may be agreed on.
+    :ivar inactivity_probe: seconds; 0: none.
+    :ivar hello_timeout: seconds that a peer has to say HELLO.
+    """
+
+    versions: frozenset[int]
+    kind: ConnectionKind = ConnectionKind.PRIMARY
+    inactivity_probe: float = 5.0
+    hello_timeout: float = 30.0
+    limits: Limits = DEFAULT_LIMITS
