@@ -50,10 +50,7 @@ T = TypeVar("T")
 
 
 class ListCodec(Generic[T]):
-    """Remembers lists, read and written.
-
-    :ivar most: lists that are remembered in each direction.
-    """
+    """Remembers lists, read and written."""
 
     def __init__(
         self,
@@ -73,6 +70,11 @@ class ListCodec(Generic[T]):
         # By identity, which costs less than the hash of a list of attrs objects.  The entry holds
         # the list, so that no other can get its identity.
         self._by_list: Cache[int, tuple[tuple[T, ...], bytes]] = Cache(MAX_REMEMBERED)
+
+    @property
+    def remembered(self) -> int:
+        """How many lists are remembered: at most ``MAX_REMEMBERED`` in each direction."""
+        return len(self._by_bytes) + len(self._by_list)
 
     def decode(self, data: bytes, offset: int, length: int) -> tuple[T, ...]:
         """The list in the ``length`` bytes from ``offset``; the same object for the same bytes."""
