@@ -1,0 +1,26 @@
+"""What the author of a driver, or of a part of the agent that uses drivers, tests with.
+
+Public, and tested like everything else:
+
+- :class:`FakeRule`, :class:`FakeOperation` and :class:`FakeHost` stand in for the agent.
+- :class:`ScriptableDriver` stands in for a driver: a test decides when and how operations end.
+- :class:`DriverContractTests` and :class:`FaultInjectionContractTests` are what every driver
+  passes; an author of one derives a test case from them.
+
+Nothing here is used by the running agent.
+"""
+
+from drivers.testing.contract import DriverContractTests
+from drivers.testing.fakes import FakeEntry, FakeHost, FakeOperation, FakeRule
+from drivers.testing.faults import FaultInjectionContractTests
+from drivers.testing.scriptable import ScriptableDriver
+
+__all__ = [
+    "DriverContractTests",
+    "FakeEntry",
+    "FakeHost",
+    "FakeOperation",
+    "FakeRule",
+    "FaultInjectionContractTests",
+    "ScriptableDriver",
+]

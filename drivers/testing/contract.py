@@ -1,0 +1,444 @@
+"""The contract of :mod:`drivers.interfaces`, as tests that every driver passes.
+
+The author of a driver writes a test case of their own::
+
+    class AcmeContractTests(DriverContractTests, SynchronousTestCase):
+        factory = DriverFactory("acme", "acme.ofagent", "Acme's switching chips")
+        options = {"device": "/dev/null"}
+
+A driver that waits for more than timers overrides :meth:`DriverContractTests.settle`, and one that
+forwards frames without any hardware overrides :meth:`DriverContractTests.receive`, which brings the
+tests of counters to life.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SkipTest
+from zope.interface.verify import verifyObject
+
+from agent.openflow.actions import Action, Output
+from agent.openflow.errors import PORT_BAD_PORT, OpenFlowError
+from agent.openflow.match import Match
+from agent.openflow.messages import Port, PortDesc, PortStats
+from drivers.interfaces import (
+    ALL_FIELDS,
+    Capabilities,
+    Counters,
+    IDriver,
+    OptionError,
+    TableCounters,
+)
+from drivers.plugin import IDriverFactory
+from drivers.testing.fakes import FakeEntry, FakeHost, FakeOperation, FakeRule, output
+
+if TYPE_CHECKING:
+    from twisted.trial.unittest import SynchronousTestCase as _TestCase
+else:
+    _TestCase = object
+
+T = TypeVar("T")
+
+PORT_DOWN = 1
+"""``OFPPC_PORT_DOWN``."""
+
+FRAME = bytes.fromhex(
+    "020000000002 020000000001 0800"  # Ethernet
+    "4500001d 00010000 40110000 0a000001 0a000002"  # IPv4
+    "03e807d0 00090000 2a"  # UDP from port 1000 to 2000, one byte
+).ljust(60, b"\0")
+"""The frame that the tests of counters use."""
+
+ODD_FRAMES = (b"", b"\0", FRAME[:13], FRAME[:20], FRAME[:37], b"\xff" * 1500, b"\x81\x00" * 700)
+"""What a controller may send in a packet-out, and no driver may stumble over."""
+
+
+class DriverContractTests(_TestCase):
+    """What must be true of every driver.
+
+    :ivar factory: the factory whose drivers are tested; set by the derived class.
+    :ivar options: options which it accepts.
+    :ivar port_entries: what ``[[bridge.port]]`` says.
+    :ivar table_entries: what ``[[bridge.table]]`` says.
+    :ivar patience: seconds of the clock after which an operation should have been completed.
+    """
+
+    factory: Any = None
+    options: Mapping[str, Any] = {}
+    port_entries: Sequence[FakeEntry] = tuple(FakeEntry(f"p{n}", number=n) for n in (1, 2, 3))
+    table_entries: Sequence[FakeEntry] = ()
+    patience = 3600.0
+    _stopped: tuple[Any, ...] = ()
+
+    # What a derived class may say otherwise.
+
+    def make_reactor(self) -> Any:
+        """The reactor that drivers are given."""
+        return Clock()
+
+    def settle(self, host: FakeHost, done: Callable[[], bool]) -> None:
+        """Let time pass until ``done()`` is true, or nothing more is going to happen.
+
+        This one knows only timers.  Drivers that use descriptors or threads override it.
+        """
+        clock = host.reactor
+        end = clock.seconds() + self.patience
+        while not done():
+            calls = clock.getDelayedCalls()
+            if not calls or min(call.getTime() for call in calls) > end:
+                return
+            clock.advance(max(0.0, min(call.getTime() for call in calls) - clock.seconds()))
+
+    def receive(self, driver: Any, in_port: int, frame: bytes) -> None:
+        """Let a frame come in at a port; for drivers where a unit test can do so.
+
+        :raises SkipTest: for others.
+        """
+        raise SkipTest("frames cannot be given to this driver in a unit test")
+
+    # Help.
+
+    def make(self, **options: Any) -> Any:
+        """A driver, not started."""
+        return self.factory.create(
+            {**self.options, **options}, self.port_entries, self.table_entries
+        )
+
+    def started(self, **options: Any) -> tuple[Any, FakeHost]:
+        """A driver that was started; it is stopped when the test ends."""
+        driver = self.make(**options)
+        host = FakeHost(reactor=self.make_reactor())
+        driver.start(host)
+        self.addCleanup(self.stop, driver, host)
+        return driver, host
+
+    def stop(self, driver: Any, host: FakeHost) -> None:
+        """Stop a driver, unless it was stopped before, and wait until it has."""
+        if driver not in self._stopped:
+            self._stopped += (driver,)
+            self.wait(host, driver.stop())
+
+    def run_operations(self, driver: Any, host: FakeHost, *operations: FakeOperation) -> None:
+        """Submit operations together, and wait until all of them were completed."""
+        driver.submit(operations)
+        self.settle(host, lambda: all(operation.done for operation in operations))
+
+    def wait(self, host: FakeHost, deferred: Deferred[T]) -> T:
+        """The result of something that the driver promised."""
+        results: list[T] = []
+        deferred.addCallback(results.append)
+        self.settle(host, lambda: bool(results))
+        self.assertEqual(len(results), 1, "the Deferred has not fired")
+        return results[0]
+
+    def rules(self, driver: Any, count: int, **fields: int) -> list[FakeRule]:
+        """Rules for the first table which no packet of another one hits; they do nothing."""
+        return [
+            FakeRule(Match.of(eth_type=0x0800, ipv4_dst=0x0A000000 + n, **fields), 100)
+            for n in range(count)
+        ]
+
+    # The tests.
+
+    def test_factory(self) -> None:
+        """The factory provides its interface, and says its name and what it makes."""
+        verifyObject(IDriverFactory, self.factory)
+        self.assertTrue(self.factory.name)
+        self.assertEqual(len(self.factory.description.splitlines()), 1)
+
+    def test_interface(self) -> None:
+        """The driver provides its interface, and has its factory's name."""
+        driver, _ = self.started()
+        verifyObject(IDriver, driver)
+        self.assertEqual(driver.name, self.factory.name)
+
+    def test_unknown_option(self) -> None:
+        """An option that it does not know is refused, in one line that names it."""
+        error = self.assertRaises(OptionError, self.make, no_such_option=17)
+        self.assertEqual((error.key, error.value), ("no_such_option", 17))
+        self.assertTrue(error.allowed)
+        self.assertEqual(len(str(error).splitlines()), 1)
+
+    def test_independent(self) -> None:
+        """Two drivers of one factory have nothing in common: each forgets nothing of the other."""
+        one, host = self.started()
+        two, other = self.started()
+        (rule,) = self.rules(one, 1)
+        operation = FakeOperation.add(rule)
+        one.submit([operation])
+        self.stop(two, other)
+        self.settle(host, lambda: operation.done)
+        self.assertTrue(operation.succeeded)
+
+    def test_capabilities(self) -> None:
+        """What it says it can do makes sense, and stays the same once it was started."""
+        driver, _ = self.started()
+        capabilities = driver.capabilities
+        self.assertIsInstance(capabilities, Capabilities)
+        ids = [table.table_id for table in capabilities.tables]
+        self.assertEqual(ids[0], 0)
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertLessEqual(ids[-1], 254)
+        for table in capabilities.tables:
+            self.assertTrue(0 < len(table.name) <= 31, table.name)
+            self.assertGreater(table.max_entries, 0)
+            self.assertEqual(table.match_mask & ~ALL_FIELDS, 0)
+            self.assertEqual(table.exact_mask & ~table.match_mask, 0)
+            for actions in (table.actions, table.write_actions):
+                self.assertTrue(all(issubclass(action, Action) for action in actions or ()))
+        for port in capabilities.reserved_ports:
+            self.assertIn(port, list(Port))
+        self.assertEqual(driver.capabilities, capabilities)
+
+    def test_tables_restricted(self) -> None:
+        """An entry of ``[[bridge.table]]`` names a table and makes it smaller."""
+        driver = self.factory.create(
+            self.options, self.port_entries, [FakeEntry("mine", id=0, size=1)]
+        )
+        first = driver.capabilities.tables[0]
+        self.assertEqual((first.name, first.max_entries), ("mine", 1))
+
+    def test_ports(self) -> None:
+        """The ports are there when it was started, in the order of their numbers."""
+        driver, _ = self.started()
+        ports = driver.ports()
+        numbers = [port.port_no for port in ports]
+        self.assertEqual(numbers, sorted(set(numbers)))
+        for entry in self.port_entries:
+            self.assertIn(entry.number, numbers)
+        for port in ports:
+            self.assertIsInstance(port, PortDesc)
+            self.assertTrue(0 < port.port_no < Port.MAX or port.port_no == Port.LOCAL)
+            self.assertTrue(0 <= port.hw_addr < 1 << 48)
+            self.assertTrue(0 < len(port.name) <= 15, port.name)
+
+    def test_nothing_to_do(self) -> None:
+        """To submit nothing does nothing."""
+        driver, _ = self.started()
+        driver.submit([])
+
+    def test_each_completed_once(self) -> None:
+        """Every operation is completed, well, and once."""
+        driver, host = self.started()
+        operations = [FakeOperation.add(rule) for rule in self.rules(driver, 20)]
+        self.run_operations(driver, host, *operations[:15])
+        self.run_operations(driver, host, *operations[15:])
+        self.settle(host, lambda: False)
+        for operation in operations:
+            self.assertEqual(operation.completions, [None])
+
+    def test_every_kind(self) -> None:
+        """An entry can be added, modified, replaced and deleted, and then added again."""
+        driver, host = self.started()
+        (rule,) = self.rules(driver, 1)
+        add = FakeOperation.add(rule)
+        modify = FakeOperation.modify(add.rule, output(1))
+        replace = FakeOperation.replace(modify.rule, output(2))
+        delete = FakeOperation.delete(replace.rule)
+        again = FakeOperation.add(FakeRule(rule.match, rule.priority))
+        for operation in (add, modify, replace, delete, again):
+            self.run_operations(driver, host, operation)
+            self.assertTrue(operation.succeeded, f"{operation.kind}: {operation.completions}")
+
+    def test_does_not_sleep(self) -> None:
+        """It returns from submit, however much it is given, without waiting for anything."""
+        driver, _ = self.started()
+        self.patch(time, "sleep", lambda seconds: self.fail(f"slept {seconds} s"))
+        driver.submit([FakeOperation.add(rule) for rule in self.rules(driver, 200)])
+
+    def test_submit_after_completion(self) -> None:
+        """More can be submitted in the turn in which something was completed."""
+        driver, host = self.started()
+        first, second = self.rules(driver, 2)
+        one, two = FakeOperation.add(first), FakeOperation.add(second)
+
+        def more(operation: FakeOperation) -> None:
+            host.reactor.callLater(0, driver.submit, [two])
+
+        one.on_complete = more
+        driver.submit([one])
+        self.settle(host, lambda: two.done)
+        self.assertTrue(one.succeeded and two.succeeded)
+
+    def test_priorities_apart(self) -> None:
+        """Rules with the same match and different priorities are different entries."""
+        driver, host = self.started()
+        match = Match.of(in_port=1)
+        low, high = FakeRule(match, 1), FakeRule(match, 2)
+        operations = [FakeOperation.add(low), FakeOperation.add(high)]
+        self.run_operations(driver, host, *operations)
+        gone = FakeOperation.delete(high)
+        self.run_operations(driver, host, gone)
+        last = FakeOperation.modify(low, output(1))
+        self.run_operations(driver, host, last)
+        for operation in (*operations, gone, last):
+            self.assertTrue(operation.succeeded)
+
+    def test_refresh(self) -> None:
+        """Counters can be brought up to date: of no rule, of some, of one that is not there."""
+        driver, host = self.started()
+        rules = self.rules(driver, 4)
+        self.run_operations(driver, host, *(FakeOperation.add(rule) for rule in rules[:3]))
+        for some in ([], rules[:2], rules):
+            self.assertIsNone(self.wait(host, driver.refresh(some)))
+
+    def test_port_stats(self) -> None:
+        """The counters of ports come for ports that there are, each once."""
+        driver, host = self.started()
+        stats = self.wait(host, driver.port_stats())
+        numbers = [port.port_no for port in stats]
+        self.assertEqual(len(numbers), len(set(numbers)))
+        self.assertLessEqual(set(numbers), {port.port_no for port in driver.ports()})
+        for port in stats:
+            self.assertIsInstance(port, PortStats)
+        if driver.capabilities.counts_ports:
+            self.assertEqual(len(numbers), len(driver.ports()))
+
+    def test_table_stats(self) -> None:
+        """The counters of tables come for tables that there are, and none matched more than it
+        looked up."""
+        driver, host = self.started()
+        stats = self.wait(host, driver.table_stats())
+        self.assertLessEqual(set(stats), {t.table_id for t in driver.capabilities.tables})
+        for counters in stats.values():
+            self.assertIsInstance(counters, TableCounters)
+            self.assertLessEqual(counters.matches, counters.lookups)
+
+    def test_port_mod_unknown(self) -> None:
+        """A change of a port that there is not is BAD_PORT."""
+        driver, _ = self.started()
+        error = self.assertRaises(OpenFlowError, driver.port_mod, 0xFE00, 0, 0)
+        self.assertIs(error.code, PORT_BAD_PORT)
+
+    def test_port_mod(self) -> None:
+        """A port can be taken down and up, and says so; what is not in the mask stays."""
+        driver, host = self.started()
+        if not driver.ports():
+            raise SkipTest("there are no ports")
+        number = driver.ports()[0].port_no
+        for config in (PORT_DOWN, 0):
+            desc = driver.port_mod(number, config, PORT_DOWN)
+            self.assertEqual(desc.port_no, number)
+            self.assertEqual(desc.config & PORT_DOWN, config)
+            self.assertEqual(driver.ports()[0].config, desc.config)
+            self.assertEqual(driver.port_mod(number, PORT_DOWN ^ config, 0).config, desc.config)
+        self.assertEqual(host.port_statuses, [])
+
+    def test_packet_out(self) -> None:
+        """No frame makes packet_out raise, wherever it shall go and come from."""
+        driver, _ = self.started()
+        ports = [1, 2, 0xFE00, *sorted(driver.capabilities.reserved_ports)]
+        for frame in ODD_FRAMES:
+            for in_port in (1, 0xFE00, Port.CONTROLLER, Port.ANY):
+                driver.packet_out(frame, in_port, tuple(Output(port, 0xFFFF) for port in ports))
+            driver.packet_out(frame, Port.CONTROLLER, ())
+
+    def test_show(self) -> None:
+        """What it shows to the operator is printable, under names in lower case."""
+        driver, _ = self.started()
+        for name, value in driver.show().items():
+            self.assertEqual(name, name.lower())
+            self.assertTrue(str(value).isprintable() or value == "", name)
+
+    def test_stop(self) -> None:
+        """When it has stopped, nothing is left in the reactor."""
+        driver, host = self.started()
+        self.run_operations(driver, host, *(FakeOperation.add(r) for r in self.rules(driver, 3)))
+        self.stop(driver, host)
+        self.assert_idle(host)
+
+    def test_stop_in_flight(self) -> None:
+        """Also when operations are in flight; they end at most once, then or before."""
+        driver, host = self.started()
+        operations = [FakeOperation.add(rule) for rule in self.rules(driver, 30)]
+        driver.submit(operations)
+        self.stop(driver, host)
+        self.assert_idle(host)
+        for operation in operations:
+            self.assertLessEqual(len(operation.completions), 1)
+
+    def assert_idle(self, host: FakeHost) -> None:
+        """The reactor has neither timers nor descriptors left."""
+        self.assertEqual(host.reactor.getDelayedCalls(), [])
+        for name in ("getReaders", "getWriters"):
+            if hasattr(host.reactor, name):
+                self.assertEqual(list(getattr(host.reactor, name)()), [])
+
+    # Those that need frames.
+
+    def count(self, driver: Any, host: FakeHost, *rules: FakeRule) -> list[int]:
+        """Let a frame come in at port 1, and return how many packets each rule has counted."""
+        self.receive(driver, 1, FRAME)
+        self.wait(host, driver.refresh(rules))
+        return [rule.counters.packets for rule in rules]
+
+    def test_counts(self) -> None:
+        """A rule counts the packets it matches, their bytes, and when the last came."""
+        driver, host = self.started()
+        rule = FakeRule(Match.of(in_port=1), 10)
+        other = FakeRule(Match.of(in_port=2), 10)
+        self.run_operations(driver, host, FakeOperation.add(rule), FakeOperation.add(other))
+        host.reactor.advance(5)
+        self.assertEqual(self.count(driver, host, rule, other), [1, 0])
+        self.assertEqual(self.count(driver, host, rule, other), [2, 0])
+        self.assertEqual(rule.counters.bytes, 2 * len(FRAME))
+        self.assertGreaterEqual(rule.counters.used, 5)
+        self.assertEqual((other.counters.bytes, other.counters.used), (0, 0))
+
+    def test_counts_only_what_is_confirmed(self) -> None:
+        """Before an ADD is completed nothing is counted by it, and after a DELETE neither."""
+        driver, host = self.started()
+        rule = FakeRule(Match.of(in_port=1), 10)
+        add = FakeOperation.add(rule)
+        driver.submit([add])
+        if not add.done:
+            self.assertEqual(self.count(driver, host, rule), [0])
+        self.settle(host, lambda: add.done)
+        before = rule.counters.packets
+        self.assertEqual(self.count(driver, host, rule), [before + 1])
+        self.run_operations(driver, host, FakeOperation.delete(rule))
+        self.assertEqual(self.count(driver, host, rule), [before + 1])
+
+    def test_modify_keeps_counters(self) -> None:
+        """A MODIFY goes on counting where the rule was."""
+        driver, host = self.started()
+        rule = FakeRule(Match.of(in_port=1), 10)
+        self.run_operations(driver, host, FakeOperation.add(rule))
+        self.count(driver, host, rule)
+        self.run_operations(driver, host, FakeOperation.modify(rule, output(2)))
+        self.assertEqual(self.count(driver, host, rule), [2])
+
+    def test_replace_counts_anew(self) -> None:
+        """A REPLACE counts from what its own counters say, and leaves the old ones alone."""
+        driver, host = self.started()
+        rule = FakeRule(Match.of(in_port=1), 10)
+        self.run_operations(driver, host, FakeOperation.add(rule))
+        self.count(driver, host, rule)
+        replace = FakeOperation.replace(rule, output(2))
+        self.run_operations(driver, host, replace)
+        self.assertEqual(self.count(driver, host, rule, replace.rule), [1, 1])
+
+    def test_counters_are_not_reset(self) -> None:
+        """An ADD whose rule has counted before, for it is put back, goes on from there."""
+        driver, host = self.started()
+        rule = FakeRule(Match.of(in_port=1), 10, counters=Counters(packets=7, bytes=700))
+        self.run_operations(driver, host, FakeOperation.add(rule))
+        self.assertEqual(self.count(driver, host, rule), [8])
+        self.assertEqual(rule.counters.bytes, 700 + len(FRAME))
+
+    def test_final_counters(self) -> None:
+        """When a DELETE is completed, the rule's counters are what they will ever be."""
+        driver, host = self.started()
+        rule = FakeRule(Match.of(in_port=1), 10)
+        self.run_operations(driver, host, FakeOperation.add(rule))
+        self.receive(driver, 1, FRAME)
+        delete = FakeOperation.delete(rule)
+        final: list[int] = []
+        delete.on_complete = lambda operation: final.append(rule.counters.packets)
+        self.run_operations(driver, host, delete)
+        self.assertEqual(final, [1])
