@@ -1,0 +1,79 @@
+"""Everything that a driver does with packets in software: ports, forwarding, and what they count.
+
+The base of the drivers which have no hardware that could do it.  What they add is how rules get
+into the tables: at once (:mod:`drivers.software.driver`), or slowly (:mod:`drivers.asic.driver`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+
+from agent.openflow.actions import Actions
+from agent.openflow.messages import PortDesc, PortStats
+from agent.packet.classifier import Classifier
+from drivers.interfaces import Capabilities, IDriverHost, IRule, TableCounters
+from drivers.software.pipeline import Pipeline
+from drivers.software.ports import Port, Ports
+
+
+class Datapath:
+    """The half of :class:`drivers.interfaces.IDriver` that is about packets.
+
+    :ivar capabilities: see there.
+    :ivar pipeline: what becomes of packets.
+    """
+
+    def __init__(
+        self, capabilities: Capabilities, tables: Mapping[int, Classifier[IRule]], ports: Ports
+    ) -> None:
+        self.capabilities = capabilities
+        self.pipeline = Pipeline(tables, ports)
+        self._ports = ports
+
+    def start(self, host: IDriverHost) -> None:
+        """Open the ports.
+
+        :raises OSError: when one cannot be opened.
+        """
+        self.pipeline.open(host)
+
+    def stop(self) -> Deferred[None]:
+        """Close the ports."""
+        self.pipeline.close()
+        return succeed(None)
+
+    def port(self, number: int) -> Port:
+        """The port of this number itself, to put frames into and take them out of.
+
+        :raises KeyError: when there is none.
+        """
+        return self._ports[number]
+
+    def refresh(self, rules: Sequence[IRule]) -> Deferred[None]:
+        """Counters are counted as packets pass, so there is nothing to do."""
+        return succeed(None)
+
+    def ports(self) -> list[PortDesc]:
+        """The ports as they are now."""
+        return [port.describe() for port in self._ports]
+
+    def port_stats(self) -> Deferred[list[PortStats]]:
+        """The counters of the ports."""
+        return succeed([port.stats() for port in self._ports])
+
+    def table_stats(self) -> Deferred[Mapping[int, TableCounters]]:
+        """The counters of the tables."""
+        return succeed(self.pipeline.table_counters())
+
+    def port_mod(self, port_no: int, config: int, mask: int) -> PortDesc:
+        """Change a port's configuration.
+
+        :raises OpenFlowError: PORT_MOD_FAILED/BAD_PORT or BAD_CONFIG.
+        """
+        return self._ports.modify(port_no, config, mask)
+
+    def packet_out(self, data: bytes, in_port: int, actions: Actions) -> None:
+        """Execute an action list on a frame."""
+        self.pipeline.packet_out(data, in_port, actions)

@@ -1,0 +1,206 @@
+"""Instructions made into functions, once for a rule and not once for a packet.
+
+:func:`compile_instructions` turns the instructions of a rule into a :class:`Program`, and
+:func:`compile_actions` an action list into steps.  A step is a function of a run
+(:class:`drivers.software.pipeline.Run`), that is, of one packet on its way through the tables.  It
+returns True when the packet must go no further.
+
+:data:`ACTIONS` is also what the datapath says it can do: there is no second list to forget.
+
+Source: OpenFlow 1.3.5 sections 5.9, 5.10 (action set) and 5.12; OpenFlow 1.0.1 section 5.2.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+
+from agent.openflow.actions import (
+    Action,
+    Actions,
+    ApplyActions,
+    ClearActions,
+    CopyTtlIn,
+    CopyTtlOut,
+    DecMplsTtl,
+    DecNwTtl,
+    Enqueue,
+    GotoTable,
+    Instruction,
+    Instructions,
+    Output,
+    PopMpls,
+    PopPbb,
+    PopVlan,
+    PushMpls,
+    PushPbb,
+    PushVlan,
+    SetField,
+    SetMplsTtl,
+    SetNwTtl,
+    SetQueue,
+    SetTpDst,
+    SetTpSrc,
+    SetVlanPcp,
+    SetVlanVid,
+    WriteActions,
+    WriteMetadata,
+)
+from agent.openflow.fields import METADATA, NW_TTL
+from agent.openflow.messages import Port
+from agent.packet.setfield import Writer, field_writer, tp_dst_writer, tp_src_writer
+
+if TYPE_CHECKING:
+    from drivers.software.pipeline import Run
+
+Step: TypeAlias = "Callable[[Run], bool | None]"
+"""What one action does to a run; True: the packet ends here."""
+
+ActionSet: TypeAlias = "dict[tuple[int, str], Step]"
+"""The action set of a packet: by place in the order of execution and kind of action, what to do."""
+
+
+def _on_packet(change: Writer) -> Step:
+    """A step that only changes the packet."""
+
+    def step(run: Run) -> None:
+        change(run.packet)
+
+    return step
+
+
+def _output(action: Output) -> Step:
+    port, max_len = action.port, action.max_len
+    if port == Port.CONTROLLER:
+        return lambda run: run.to_controller(max_len)
+    if port == Port.IN_PORT:
+        return lambda run: run.back()
+    if port == Port.TABLE:
+        return lambda run: run.to_tables()
+    if port == Port.FLOOD:
+        return lambda run: run.flood()
+    if port == Port.ALL:
+        return lambda run: run.to_all()
+    return lambda run: run.output(port)
+
+
+def _dec_nw_ttl(run: Run) -> bool:
+    return not run.packet.dec_nw_ttl() and run.ttl_expired()
+
+
+def _dec_mpls_ttl(run: Run) -> bool:
+    return not run.packet.dec_mpls_ttl() and run.ttl_expired()
+
+
+def _nothing(run: Run) -> None:
+    """Ports have no queues yet that a packet could be put into."""
+
+
+# Each kind of action: where it is executed in an action set, and how it is made into a step.
+# fmt: off
+_COMPILERS: Final[dict[type[Action], tuple[int, Callable[[Any], Step]]]] = {
+    CopyTtlIn: (1, lambda a: _on_packet(lambda p: p.copy_ttl_in())),
+    PopVlan: (2, lambda a: _on_packet(lambda p: p.pop_vlan())),
+    PopMpls: (2, lambda a: _on_packet(lambda p: p.pop_mpls(a.ethertype))),
+    PopPbb: (2, lambda a: _on_packet(lambda p: p.pop_pbb())),
+    PushMpls: (3, lambda a: _on_packet(lambda p: p.push_mpls(a.ethertype))),
+    PushPbb: (4, lambda a: _on_packet(lambda p: p.push_pbb(a.ethertype))),
+    PushVlan: (5, lambda a: _on_packet(lambda p: p.push_vlan(a.ethertype))),
+    CopyTtlOut: (6, lambda a: _on_packet(lambda p: p.copy_ttl_out())),
+    DecMplsTtl: (7, lambda a: _dec_mpls_ttl),
+    DecNwTtl: (7, lambda a: _dec_nw_ttl),
+    SetField: (8, lambda a: _on_packet(field_writer(a.field, a.value, a.mask))),
+    SetMplsTtl: (8, lambda a: _on_packet(lambda p: p.set_mpls_ttl(a.ttl))),
+    SetNwTtl: (8, lambda a: _on_packet(field_writer(NW_TTL, a.ttl))),
+    SetVlanVid: (8, lambda a: _on_packet(lambda p: p.set_vlan_vid(a.vlan_vid))),
+    SetVlanPcp: (8, lambda a: _on_packet(lambda p: p.set_vlan_pcp(a.vlan_pcp))),
+    SetTpSrc: (8, lambda a: _on_packet(tp_src_writer(a.port))),
+    SetTpDst: (8, lambda a: _on_packet(tp_dst_writer(a.port))),
+    SetQueue: (9, lambda a: _nothing),
+    Enqueue: (11, lambda a: _output(Output(a.port))),
+    Output: (11, _output),
+}
+# fmt: on
+
+ACTIONS: Final = frozenset(_COMPILERS)
+"""The kinds of actions that can be executed."""
+INSTRUCTIONS: Final[frozenset[type]] = frozenset(
+    {ApplyActions, ClearActions, WriteActions, WriteMetadata, GotoTable}
+)
+"""The kinds of instructions that can be executed."""
+
+
+@attrs.frozen
+class Program:
+    """The instructions of a rule, compiled.
+
+    :ivar apply: what is done at once.
+    :ivar clear: whether the action set is emptied.
+    :ivar write: what is put into the action set.
+    :ivar keep: the bits of the flow key that stay when metadata is written.
+    :ivar metadata: the bits of the flow key that are written.
+    :ivar goto: the next table; -1: there is none.
+    """
+
+    apply: tuple[Step, ...] = ()
+    clear: bool = False
+    write: ActionSet = attrs.Factory(dict)
+    keep: int = -1
+    metadata: int = 0
+    goto: int = -1
+
+
+def compile_actions(actions: Actions) -> tuple[Step, ...]:
+    """The steps of an action list, in order.
+
+    :raises KeyError: for an action that is not in :data:`ACTIONS`.
+    """
+    return tuple(_COMPILERS[type(action)][1](action) for action in actions)
+
+
+def compile_instructions(instructions: Instructions) -> Program:
+    """The program of a rule's instructions.
+
+    :raises KeyError: for an action that is not in :data:`ACTIONS`.
+    :raises TypeError: for an instruction that is not in :data:`INSTRUCTIONS`.
+    """
+    program = Program()
+    for instruction in instructions:
+        program = _add(program, instruction)
+    return program
+
+
+def _add(program: Program, instruction: Instruction) -> Program:
+    if isinstance(instruction, ApplyActions):
+        return attrs.evolve(program, apply=compile_actions(instruction.actions))
+    if isinstance(instruction, ClearActions):
+        return attrs.evolve(program, clear=True)
+    if isinstance(instruction, WriteActions):
+        return attrs.evolve(program, write=_action_set(instruction.actions))
+    if isinstance(instruction, WriteMetadata):
+        written = METADATA.put(0, instruction.mask)
+        return attrs.evolve(
+            program,
+            keep=~written,
+            metadata=METADATA.put(0, instruction.metadata) & written,
+        )
+    if isinstance(instruction, GotoTable):
+        return attrs.evolve(program, goto=instruction.table_id)
+    raise TypeError(f"{type(instruction).__name__} cannot be executed")
+
+
+def _action_set(actions: Actions) -> ActionSet:
+    """What a write-actions puts into the set: the last of each kind, and of each field.
+
+    Output and enqueue are the same kind, for both say where the packet goes.
+    """
+    found: ActionSet = {}
+    for action in actions:
+        order, compiler = _COMPILERS[type(action)]
+        name = "output" if isinstance(action, Enqueue | Output) else type(action).__name__
+        if isinstance(action, SetField):
+            name = action.field.name
+        found[order, name] = compiler(action)
+    return found
