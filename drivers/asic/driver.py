@@ -1,0 +1,151 @@
+"""The simulated ASIC: rules get into its tables when its hardware has got round to it.
+
+Packets are forwarded by what is in the hardware's tables now.  What was asked for and is not there
+yet does not forward.
+
+Options::
+
+    profile = "quanta"              # or the path of a profile file
+    seed = 1                        # of the jitter; the same seed, the same run
+    faults = ["fail every 10"]      # see drivers.asic.faults
+
+:mod:`drivers.asic.profile` says what a profile is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from drivers.asic.hardware import Hardware
+from drivers.asic.profile import Profile, load
+from drivers.asic.tcam import Tcam
+from drivers.interfaces import (
+    Capabilities,
+    IClog,
+    IDriver,
+    IDriverHost,
+    IFaultInjection,
+    IOperation,
+    OptionError,
+    TableCapabilities,
+)
+from drivers.options import Options, restricted
+from drivers.software.datapath import Datapath
+from drivers.software.ports import Ports
+from drivers.software.program import ACTIONS, INSTRUCTIONS
+
+
+@implementer(IDriver, IFaultInjection, IClog)
+class AsicDriver(Datapath):
+    """See the module.
+
+    :ivar profile: what kind of switch it is.
+    :ivar hardware: the chip.
+    """
+
+    name = "asic"
+
+    def __init__(
+        self, profile: Profile, tables: Sequence[TableCapabilities], ports: Ports, seed: int
+    ) -> None:
+        self.profile = profile
+        tcams = {table.table_id: Tcam(table.table_id, table.size) for table in profile.tables}
+        self.hardware = Hardware(profile, tcams, seed)
+        capabilities = Capabilities(
+            tables=tuple(tables), hardware=f"Simulated ASIC ({profile.name})"
+        )
+        super().__init__(
+            capabilities, {table_id: tcam.rules for table_id, tcam in tcams.items()}, ports
+        )
+
+    def start(self, host: IDriverHost) -> None:
+        """Power on, and open the ports.
+
+        :raises OSError: when a port cannot be opened.
+        """
+        super().start(host)
+        self.hardware.power_on(host.reactor)
+
+    def stop(self) -> Deferred[None]:
+        """Power off; what is in flight is not completed."""
+        self.hardware.power_off()
+        return super().stop()
+
+    def submit(self, operations: Sequence[IOperation]) -> None:
+        """Put the operations in line for the hardware, in their order."""
+        self.hardware.submit(operations)
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the hardware is halted."""
+        return self.hardware.clogged
+
+    def clog(self) -> None:
+        """Halt the hardware."""
+        self.hardware.clog()
+
+    def unclog(self) -> None:
+        """Let it go on."""
+        self.hardware.unclog()
+
+    def inject(self, words: Sequence[str]) -> str:
+        """Arm, show or clear faults; see :mod:`drivers.asic.faults`.
+
+        :raises ValueError: for words that are not understood.
+        """
+        faults = self.hardware.faults
+        if list(words) == ["show"]:
+            return faults.show()
+        if list(words) == ["clear"]:
+            self.hardware.clear_faults()
+            return "cleared"
+        return f"armed: {faults.arm(words)}"
+
+    def show(self) -> Mapping[str, object]:
+        """The profile, what the hardware is doing, and how full it is."""
+        hardware = self.hardware
+        return {
+            "profile": f"{self.profile.name} ({self.profile.kind}: {self.profile.source})",
+            "waiting": hardware.waiting,
+            "running": hardware.running,
+            "done": hardware.done,
+            "refused": hardware.refused,
+            "moves": hardware.moves,
+            "busy": f"{hardware.busy:.3f} s",
+            "clogged": hardware.clogged,
+            "faults": "; ".join(map(str, hardware.faults.armed)),
+            "entries": ", ".join(
+                f"{table.table_id}: {table.used}/{table.size}" for table in hardware.tables.values()
+            ),
+        }
+
+
+def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[Any]) -> AsicDriver:
+    """See :meth:`drivers.plugin.IDriverFactory.create`."""
+    given = Options(options)
+    profile = load(given.text("profile", "quanta"))
+    seed = given.integer("seed", 0, (1 << 63) - 1, 0)
+    faults = given.sequence("faults", 'texts like "fail every 10"', ())
+    given.finish()
+    offered = [
+        TableCapabilities(
+            table.table_id,
+            table.name,
+            table.announced,
+            actions=ACTIONS,
+            write_actions=ACTIONS,
+            instructions=INSTRUCTIONS,
+        )
+        for table in profile.tables
+    ]
+    driver = AsicDriver(profile, restricted(offered, tables), Ports.configured(ports), seed)
+    for place, text in enumerate(faults):
+        try:
+            driver.hardware.faults.arm(text.split() if isinstance(text, str) else ())
+        except ValueError as error:
+            raise OptionError(f"faults[{place}]", text, str(error)) from None
+    return driver

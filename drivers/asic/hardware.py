@@ -1,0 +1,297 @@
+"""The simulated hardware: a queue of operations, and how long each of them takes.
+
+It works on a few operations at once and finishes them in the order in which it began them.  Time is
+simulated exactly: an operation begins when the one before it made room, not when the reactor got
+round to noticing that, so that a busy reactor delays confirmations but does not slow the hardware.
+There is one timer, for whatever ends next, however long the queue is.
+
+What an operation costs follows from the profile's laws and from what has to move in the table
+(:mod:`drivers.asic.tcam`); what goes wrong with it, from the faults that are armed
+(:mod:`drivers.asic.faults`).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Final
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall
+
+from agent.openflow.errors import FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
+from drivers.asic.faults import Effect, Faults
+from drivers.asic.profile import Jitter, Profile
+from drivers.asic.tcam import Tcam
+from drivers.interfaces import IOperation, OperationKind
+
+DELETE: Final = OperationKind.DELETE
+
+MAX_TURN: Final = 100
+"""How many operations are finished in one turn of the reactor, so that it can do other things."""
+
+_SOON: Final = 1e-9
+"""Seconds by which a timer may be early: sums of floating-point numbers are not exact."""
+
+_NEVER: Final = float("inf")
+
+
+class Step:
+    """An operation that the hardware is working on.
+
+    :ivar operation: what is to be done.
+    :ivar begun: when it was begun.
+    :ivar seconds: how long it takes.
+    :ivar finish: when it is finished: not before the one that was begun before it.
+    :ivar room: whether room was taken, or given back, when it was begun.
+    :ivar error: why it is not done, if it is not.
+    :ivar effect: what goes wrong, if anything.
+    """
+
+    __slots__ = ("begun", "effect", "error", "finish", "operation", "room", "seconds")
+
+    def __init__(
+        self,
+        operation: IOperation,
+        begun: float,
+        seconds: float,
+        room: bool,
+        error: Exception | None,
+        effect: Effect | None,
+    ) -> None:
+        self.operation = operation
+        self.begun = begun
+        self.seconds = seconds
+        self.finish = 0.0
+        self.room = room
+        self.error = error
+        self.effect = effect
+
+
+class Hardware:
+    """The chip.
+
+    :ivar tables: what it holds, by number.
+    :ivar faults: what goes wrong with it.
+    :ivar clogged: whether it is halted.
+    :ivar done: how many operations it has finished well.
+    :ivar refused: how many it has finished with an error.
+    :ivar moves: how many entries it has moved.
+    :ivar busy: for how many seconds it had something to do.
+    """
+
+    def __init__(self, profile: Profile, tables: Mapping[int, Tcam], seed: int) -> None:
+        self.tables = tables
+        self.faults = Faults()
+        self.clogged = False
+        self.done = 0
+        self.refused = 0
+        self.moves = 0
+        self.busy = 0.0
+        self._laws = {
+            OperationKind.ADD: profile.add,
+            OperationKind.MODIFY: profile.modify,
+            OperationKind.REPLACE: profile.modify,
+            OperationKind.DELETE: profile.delete,
+        }
+        self._parallel = profile.parallel
+        self._share = None if profile.jitter == Jitter() else profile.jitter.share
+        self._random = Random(seed).random
+        self._clock: Any = None
+        self._waiting: deque[tuple[IOperation, float]] = deque()
+        self._running: deque[Step] = deque()
+        self._late: list[tuple[float, int, Step]] = []
+        self._lates = 0
+        self._timer: IDelayedCall | None = None
+        self._timer_at = 0.0
+        self._in_turn = False
+        self._halted = 0.0
+        self._finished = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many operations it has not begun."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """How many it is working on."""
+        return len(self._running)
+
+    def power_on(self, clock: Any) -> None:
+        """Begin to work.
+
+        :param clock: ``seconds()`` and ``callLater()``.
+        """
+        self._clock = clock
+
+    def power_off(self) -> None:
+        """Forget everything, and confirm nothing any more."""
+        self._waiting.clear()
+        self._running.clear()
+        self._late.clear()
+        self.clogged = True
+        self._arm()
+
+    def submit(self, operations: Sequence[IOperation]) -> None:
+        """Put operations in line."""
+        now = self._clock.seconds()
+        self._waiting.extend([(operation, now) for operation in operations])
+        if not self._in_turn:
+            self._go_on(now)
+
+    # Halting.
+
+    def clog(self) -> None:
+        """Stop the hardware's time."""
+        if not self.clogged:
+            self.clogged = True
+            self._halted = self._clock.seconds()
+            self._arm()
+
+    def unclog(self) -> None:
+        """Let it go on from where it was."""
+        if self.clogged:
+            self.clogged = False
+            now = self._clock.seconds()
+            for step in self._running:
+                step.begun += now - self._halted
+            self._finished += now - self._halted
+            self._go_on(now)
+
+    def clear_faults(self) -> None:
+        """No more faults; what stalled is finished now."""
+        self.faults.clear()
+        now = self._clock.seconds()
+        for step in self._running:
+            if step.effect is not None and step.effect.stalls:
+                step.effect = attrs.evolve(step.effect, stalls=False)
+                step.seconds = max(0.0, now - step.begun)
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """Something has changed from outside: plan anew."""
+        finish = self._finished
+        for step in self._running:
+            finish = step.finish = max(finish, step.begun + step.seconds)
+        if not self.clogged:
+            self._begin(now)
+            self._arm()
+
+    # Working.
+
+    def _begin(self, free: float) -> None:
+        """Begin as many operations as there is room for.
+
+        :param free: since when there has been room.
+        """
+        running = self._running
+        waiting = self._waiting
+        while waiting and len(running) < self._parallel:
+            operation, arrived = waiting.popleft()
+            step = self._step(operation, arrived if arrived > free else free)
+            finish = step.begun + step.seconds
+            before = running[-1].finish if running else self._finished
+            step.finish = finish if finish > before else before
+            running.append(step)
+
+    def _step(self, operation: IOperation, begun: float) -> Step:
+        """Begin an operation: decide what becomes of it, and take or give room for it."""
+        kind = operation.kind
+        rule = operation.rule
+        table = self.tables[rule.table_id]
+        effect = self.faults.strike(operation) if self.faults.armed else None
+        error: Exception | None = None
+        resident = table.used
+        moves = 0
+        room = False
+        if effect is not None and effect.fails:
+            error = OpenFlowError(FLOW_MOD_UNKNOWN, "the hardware was made to refuse it")
+        elif kind is DELETE:
+            room = table.written(rule) is not None
+            if room:
+                moves = table.give(rule)
+        elif table.written(rule) is None:
+            if table.full:
+                error = OpenFlowError(
+                    TABLE_FULL, f"no room in the hardware beyond {table.size} entries"
+                )
+            else:
+                room = True
+                moves = table.take(rule)
+        self.moves += moves
+        seconds = self._laws[kind].seconds(resident, moves)
+        if self._share is not None:
+            seconds *= self._share(self._random())
+        if effect is not None and effect.stalls:
+            seconds = _NEVER
+        return Step(operation, begun, seconds, room, error, effect)
+
+    def _turn(self) -> None:
+        """The timer: finish what is due, and begin what there is room for then."""
+        self._timer = None
+        self._in_turn = True
+        now = self._clock.seconds()
+        due = now + _SOON
+        running = self._running
+        try:
+            for _ in range(MAX_TURN):
+                if not running or running[0].finish > due or self.clogged:
+                    break
+                step = running.popleft()
+                self._finish(step)
+                self._begin(step.finish)
+                self._confirm(step, now)
+            while self._late and self._late[0][0] <= due and not self.clogged:
+                late_at, _, step = heapq.heappop(self._late)
+                self._confirm(step, late_at)
+        finally:
+            self._in_turn = False
+            if not self.clogged:
+                self._begin(now)
+            self._arm()
+
+    def _finish(self, step: Step) -> None:
+        """The hardware has done what it could: packets see it from here on."""
+        begun = step.begun
+        self.busy += step.finish - (begun if begun > self._finished else self._finished)
+        self._finished = step.finish
+        if step.error is not None:
+            self.refused += 1
+            return
+        self.done += 1
+        operation = step.operation
+        rule = operation.rule
+        table = self.tables[rule.table_id]
+        if operation.kind is DELETE:
+            table.erase(rule, step.room)
+        else:
+            table.write(rule, step.room)
+
+    def _confirm(self, step: Step, now: float) -> None:
+        """Tell the agent, as far as what goes wrong lets it come through."""
+        effect = step.effect
+        if effect is None:
+            step.operation.complete(step.error)
+        elif effect.late and step.finish + effect.late > now:
+            self._lates += 1
+            heapq.heappush(self._late, (step.finish + effect.late, self._lates, step))
+        else:
+            for _ in range(effect.confirmations):
+                step.operation.complete(step.error)
+
+    def _arm(self) -> None:
+        """Set the one timer to what ends next, if it is not."""
+        at = self._running[0].finish if self._running else _NEVER
+        if self._late and self._late[0][0] < at:
+            at = self._late[0][0]
+        if self._timer is not None:
+            if at == self._timer_at and not self.clogged:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at != _NEVER and not self.clogged:
+            self._timer_at = at
+            self._timer = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._turn)
