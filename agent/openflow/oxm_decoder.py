@@ -33,7 +33,7 @@ from agent.openflow.match import Match
 from agent.openflow.oxm_tlv import HEADER, MATCH, Tlv, deciding_bits, prerequisites_met
 from agent.openflow.ports import MAX10, OFFSET
 
-MAX_LAYOUTS: Final = 8
+MAX_LAYOUTS: Final = 16
 """Layouts remembered among matches of the same length."""
 MAX_RULES: Final = 16384
 """What is remembered of all layouts together: combinations of masks and prerequisites."""

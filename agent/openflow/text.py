@@ -268,8 +268,6 @@ def _output(action: act.Output) -> str:
 
 def _set_field(action: act.SetField) -> str:
     value = format_value(action.field, action.value, action.mask)
-    if value == "0" and action.field in _WRITERS:
-        value = "0x0"  # only here is a hexadecimal zero written out
     return f"set_field:{value}->{_OVS_NAMES.get(action.field, action.field.name)}"
 
 
