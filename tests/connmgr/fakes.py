@@ -201,11 +201,24 @@ class FakeTransport(StringTransportWithDisconnection):
 
     :ivar lingering: whether closing takes for ever; aborting does not.
     :ivar aborted: whether it was aborted.
+    :ivar options: of TCP, which were set.
     """
 
     lingering = False
     aborted = False
     producer: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options: dict[str, object] = {}
+
+    def setTcpNoDelay(self, enabled: object) -> None:
+        """Remember."""
+        self.options["nodelay"] = enabled
+
+    def setTcpKeepAlive(self, enabled: object) -> None:
+        """Remember."""
+        self.options["keepalive"] = enabled
 
     def loseConnection(self) -> None:
         """Close, unless the peer does not let us."""

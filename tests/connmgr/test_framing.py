@@ -112,17 +112,7 @@ class CuttingTests(FramingCase):
 
     def test_tcp_options(self) -> None:
         """Replies are sent without delay, and a peer that is gone is noticed."""
-
-        class TcpTransport(FakeTransport):
-            options: dict[str, object] = {}
-
-            def setTcpNoDelay(self, enabled: object) -> None:
-                self.options["nodelay"] = enabled
-
-            def setTcpKeepAlive(self, enabled: object) -> None:
-                self.options["keepalive"] = enabled
-
-        transport = TcpTransport()
+        transport = FakeTransport()
         directlyProvides(transport, ITCPTransport)
         FrameProtocol(self.clock, FakeReceiver()).makeConnection(transport)
         self.assertEqual(transport.options, {"nodelay": True, "keepalive": True})

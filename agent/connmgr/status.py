@@ -1,0 +1,101 @@
+"""What an operator is shown of a connection."""
+
+from __future__ import annotations
+
+import attrs
+
+from agent.connmgr.negotiation import version_name
+from agent.connmgr.ofconn import OFConn
+from agent.connmgr.reconnect import ReconnectingConnection
+from agent.connmgr.settings import ConnectionKind
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionStatus:
+    """A connection at one moment.
+
+    :ivar name: ``bridge<->target``.
+    :ivar kind: a controller that we dial, or one of those who connect to us.
+    :ivar state: as Open vSwitch has it: ``ACTIVE``, ``BACKOFF``, ...
+    :ivar since: how long, in seconds.
+    :ivar last_error: why the last attempt failed or session ended; empty: never.
+    :ivar attempts: of a controller, since the last session that proved itself.
+    :ivar version: ``1.0`` or ``1.3``; empty before one is agreed on.
+    :ivar role: ``equal``, ``master`` or ``slave``; empty likewise.
+    :ivar admitted: whether the controller has taken control.
+    :ivar received: messages of this session.
+    :ivar sent: likewise.
+    :ivar errors_sent: error messages among them.
+    :ivar errors_received: likewise.
+    :ivar packet_ins_dropped: packets not sent because the peer does not read.
+    :ivar outstanding: requests that are in flight, or whose replies are being prepared.
+    :ivar backlog: bytes that wait behind a postponed message.
+    :ivar queued: messages that wait for the peer to read.
+    :ivar waiting_for: what the postponed message waits for; None: there is none.
+    """
+
+    name: str
+    kind: ConnectionKind
+    state: str
+    since: float
+    last_error: str = ""
+    attempts: int = 0
+    version: str = ""
+    role: str = ""
+    admitted: bool = False
+    received: int = 0
+    sent: int = 0
+    errors_sent: int = 0
+    errors_received: int = 0
+    packet_ins_dropped: int = 0
+    outstanding: int = 0
+    backlog: int = 0
+    queued: int = 0
+    waiting_for: str | None = None
+
+
+def of_session(session: OFConn, since: float) -> ConnectionStatus:
+    """The status of a session that has a transport.
+
+    :param since: how long it has been there, in seconds.
+    """
+    counters, channel = session.counters, session.channel
+    return ConnectionStatus(
+        name=session.name,
+        kind=session.settings.kind,
+        state="ACTIVE" if session.version else "GREETING",
+        since=since,
+        version=version_name(session.version) if session.version else "",
+        role=session.role.name.lower() if session.version else "",
+        admitted=session.admitted,
+        received=channel.received,
+        sent=channel.sent,
+        errors_sent=counters.errors_sent,
+        errors_received=counters.errors_received,
+        packet_ins_dropped=counters.packet_ins_dropped,
+        outstanding=len(session.outstanding),
+        backlog=channel.backlog,
+        queued=channel.queued,
+        waiting_for=session.waiting_for,
+    )
+
+
+def of_controller(connection: ReconnectingConnection, now: float) -> ConnectionStatus:
+    """The status of a controller, connected or not.
+
+    :param now: seconds of the clock.
+    """
+    since = now - connection.since
+    session = connection.session
+    if session is not None and connection.state != "CONNECTING":
+        status = of_session(session, since)
+    else:
+        status = ConnectionStatus(
+            name=connection.name, kind=ConnectionKind.PRIMARY, state="", since=since
+        )
+    return attrs.evolve(
+        status,
+        state=connection.state,
+        last_error=connection.last_error,
+        attempts=connection.attempts,
+    )
