@@ -1,0 +1,37 @@
+"""Commands about the drivers: what they say of themselves, and faults on demand."""
+
+from __future__ import annotations
+
+from agent.admin.commands_bridges import Agent, able, choose
+from agent.admin.unixctl import CommandError, CommandRegistry
+from drivers.interfaces import IFaultInjection
+
+
+class DriverCommands:
+    """``driver/...``."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def register(self, registry: CommandRegistry) -> None:
+        """Add the commands."""
+        registry.register("driver/show", "[BRIDGE]", 0, 1, self.show)
+        registry.register("driver/fault", "BRIDGE WORD...", 2, None, self.fault)
+
+    def show(self, bridge: str | None = None) -> str:
+        """What the drivers say of themselves."""
+        lines = []
+        for name, one in sorted(choose(self._agent, bridge).items()):
+            driver = one.ofproto.driver
+            lines.append(f"{name}: {driver.name}")
+            lines += [f"  {fact}: {value}" for fact, value in driver.show().items()]
+        return "\n".join(lines)
+
+    def fault(self, bridge: str, *words: str) -> str:
+        """Make the hardware fail, as the words say, which are the driver's."""
+        bridges = choose(self._agent, bridge)
+        driver = able(bridges, lambda one: IFaultInjection(one, None), "has faults")[bridge]
+        try:
+            return driver.inject(words)
+        except ValueError as error:
+            raise CommandError(f"WORD: {error}") from None

@@ -1,0 +1,89 @@
+"""A running agent, as far as commands look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from agent.admin.unixctl import CommandError, CommandRegistry
+from agent.connmgr.status import ConnectionStatus
+from agent.ofproto.ofproto import OFProto
+from drivers.interfaces import IClog, IFaultInjection
+from drivers.testing import ScriptableDriver
+
+
+@attrs.define
+class FakeConnections:
+    """Connections, which a test makes up."""
+
+    found: list[ConnectionStatus] = attrs.Factory(list)
+
+    def connections(self) -> Sequence[ConnectionStatus]:
+        """What the test has put there."""
+        return self.found
+
+
+@attrs.define
+class FakeBridge:
+    """A switch, and made-up connections."""
+
+    ofproto: OFProto
+    connections: FakeConnections = attrs.Factory(FakeConnections)
+
+
+@attrs.define
+class FakeAgent:
+    """Some bridges.
+
+    :ivar exits: how often it was told to stop.
+    """
+
+    bridges: dict[str, FakeBridge] = attrs.Factory(dict)
+    exits: int = 0
+
+    def exit(self) -> None:
+        """Count it."""
+        self.exits += 1
+
+
+@implementer(IClog, IFaultInjection)
+class FaultyDriver(ScriptableDriver):
+    """A driver that can be halted, and made to fail; it does neither, but remembers it."""
+
+    clogged = False
+
+    def clog(self) -> None:
+        """See :class:`drivers.interfaces.IClog`, like the rest."""
+        self.clogged = True
+
+    def unclog(self) -> None:
+        """Go on."""
+        self.clogged = False
+
+    def inject(self, words: Sequence[str]) -> str:
+        """Repeat the words, unless they are not ``fail``."""
+        if words[0] != "fail":
+            raise ValueError("a fault is: fail")
+        return " ".join(words)
+
+
+class CommandCase(SynchronousTestCase):
+    """Tests of commands.
+
+    :ivar registry: set by the test.
+    """
+
+    registry: CommandRegistry
+
+    def run_command(self, name: str, *args: str) -> str:
+        """Execute a command, which answers at once."""
+        return self.successResultOf(self.registry.execute(name, args))
+
+    def command_refused(self, name: str, *args: str) -> str:
+        """The text of the error."""
+        result: Deferred[str] = self.registry.execute(name, args)
+        return str(self.failureResultOf(result, CommandError).value)

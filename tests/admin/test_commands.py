@@ -1,0 +1,207 @@
+"""Tests of :mod:`agent.admin.commands`, and of its groups of commands about drivers and process."""
+
+from __future__ import annotations
+
+import errno
+import io
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+
+import agent
+from agent.admin.commands import commands
+from agent.admin.coverage import Coverage
+from agent.admin.vlog import StreamDestination, Vlog
+from agent.openflow.messages import FlowModCommand
+from tests.admin.agents import CommandCase, FakeAgent, FakeBridge, FaultyDriver
+from tests.ofproto.stage import SwitchTestCase
+
+
+class AllTests(CommandCase):
+    """All commands together."""
+
+    def test_list(self) -> None:
+        """Every command is listed, with its arguments."""
+        self.registry = commands(FakeAgent(), Clock(), Vlog(), Coverage())
+        lines = self.run_command("list-commands").splitlines()[1:]
+        self.assertEqual(
+            {line[:25].strip(): line[25:].strip() for line in lines},
+            {
+                "bridge/dump-flows": "BRIDGE",
+                "coverage/read-counter": "COUNTER",
+                "coverage/show": "",
+                "driver/fault": "BRIDGE WORD...",
+                "driver/show": "[BRIDGE]",
+                "exit": "",
+                "list-commands": "",
+                "memory/show": "",
+                "ofproto/clog": "[BRIDGE]",
+                "ofproto/flush": "[BRIDGE]",
+                "ofproto/list": "",
+                "ofproto/pending": "[BRIDGE]",
+                "ofproto/unclog": "[BRIDGE]",
+                "version": "",
+                "vlog/disable-rate-limit": "[MODULE]...",
+                "vlog/enable-rate-limit": "[MODULE]...",
+                "vlog/list": "",
+                "vlog/reopen": "",
+                "vlog/set": "[MODULE[:DESTINATION[:LEVEL]]]...",
+            },
+        )
+
+
+class DriverTests(SwitchTestCase, CommandCase):
+    """``driver/...``."""
+
+    def setUp(self) -> None:
+        """One bridge with faults, and one without."""
+        super().setUp()
+        self.agent = FakeAgent({"br0": FakeBridge(self.switch)})
+        self.registry = commands(self.agent, self.clock, Vlog(), Coverage())
+
+    def test_show(self) -> None:
+        """What the driver says of itself is shown, below the bridge and the driver's name."""
+        self.start(FlowModCommand.ADD)
+        shown = "br0: scriptable\n  in flight: 1\n  lost: 0"
+        self.assertEqual(self.run_command("driver/show"), shown)
+        self.assertEqual(self.run_command("driver/show", "br0"), shown)
+        self.assertIn("BRIDGE", self.command_refused("driver/show", "br9"))
+        self.run_to_end()
+
+    def test_fault(self) -> None:
+        """Words go to the driver of the bridge as they are; what it does not understand is an
+        error."""
+        self.switch.driver = FaultyDriver()
+        self.assertEqual(self.run_command("driver/fault", "br0", "fail", "3"), "fail 3")
+        self.assertEqual(self.command_refused("driver/fault", "br0", "x"), "WORD: a fault is: fail")
+        self.assertIn("requires at least 2", self.command_refused("driver/fault", "br0"))
+
+    def test_no_faults(self) -> None:
+        """A driver that never fails on purpose is named in the error."""
+        self.assertEqual(
+            self.command_refused("driver/fault", "br0", "fail"),
+            "BRIDGE: no driver that has faults: br0 (scriptable)",
+        )
+
+
+class ProcessTests(SwitchTestCase, CommandCase):
+    """``version``, ``exit`` and ``memory/show``."""
+
+    def setUp(self) -> None:
+        """One bridge."""
+        super().setUp()
+        self.agent = FakeAgent({"br0": FakeBridge(self.switch)})
+        self.registry = commands(self.agent, self.clock, Vlog(), Coverage())
+
+    def test_version(self) -> None:
+        """The version is the agent's."""
+        self.assertEqual(self.run_command("version"), f"ofagent {agent.__version__}")
+
+    def test_exit(self) -> None:
+        """The agent is stopped after the answer was given, not before."""
+        self.assertEqual(self.run_command("exit"), "")
+        self.assertEqual(self.agent.exits, 0)
+        self.turn()
+        self.assertEqual(self.agent.exits, 1)
+
+    def test_memory(self) -> None:
+        """What uses memory is counted, in alphabetical order, as Open vSwitch writes it."""
+        self.add()
+        self.start(FlowModCommand.ADD, priority=1)
+        words = self.run_command("memory/show").split(" ")
+        self.assertEqual(words, sorted(words))
+        usage = {name: int(count) for name, count in (word.split(":") for word in words)}
+        self.assertEqual(
+            {name: usage[name] for name in usage if "rss" not in name},
+            {
+                "bridges": 1,
+                "connections": 0,
+                "groups": 1,
+                "operations": 1,
+                "ports": 2,
+                "rules": 2,
+            },
+        )
+        self.assertGreater(usage["peak-rss-kB"], 1000)
+        self.run_to_end()
+
+
+class CoverageTests(CommandCase):
+    """``coverage/...``."""
+
+    def test_coverage(self) -> None:
+        """Counters are shown as a table, and one by one."""
+        coverage = Coverage()
+        coverage.counter("flow_mod").count += 3
+        self.registry = commands(FakeAgent(), Clock(), Vlog(), coverage)
+        self.assertEqual(self.run_command("coverage/show"), coverage.show())
+        self.assertEqual(self.run_command("coverage/read-counter", "flow_mod"), "3")
+        self.assertEqual(
+            self.command_refused("coverage/read-counter", "x"), 'COUNTER: no such counter "x"'
+        )
+
+
+class LogTests(CommandCase):
+    """``vlog/...``."""
+
+    def setUp(self) -> None:
+        """A log to a console."""
+        self.console = io.StringIO()
+        self.vlog = Vlog("info")
+        self.vlog.destinations["console"] = StreamDestination(self.console, "text")
+        self.registry = commands(FakeAgent(), Clock(), self.vlog, Coverage())
+        self.log = Logger("agent.connmgr.ofconn", observer=self.vlog)
+
+    def logged(self, emit: Callable[..., Any]) -> int:
+        """How many of a hundred lines are written."""
+        self.console.truncate(0)
+        for _ in range(100):
+            emit("hello")
+        return self.console.getvalue().count("|hello")
+
+    def test_set(self) -> None:
+        """Levels change while the agent runs; all arguments count, and none means DBG for all."""
+        self.assertEqual(self.logged(self.log.debug), 0)
+        self.assertEqual(self.run_command("vlog/set", "err", "connmgr:console:dbg"), "")
+        self.assertGreater(self.logged(self.log.debug), 0)
+        self.assertIn("connmgr            DBG        ERR        ERR", self.run_command("vlog/list"))
+        self.run_command("vlog/set")
+        self.assertIn("ofproto            DBG        DBG        DBG", self.run_command("vlog/list"))
+
+    def test_set_refused(self) -> None:
+        """A word that means nothing is named."""
+        self.assertEqual(
+            self.command_refused("vlog/set", "connmgr:loud"),
+            'no destination, level, or module "loud"',
+        )
+
+    def test_rate_limit(self) -> None:
+        """The limit is lifted and put back, for the modules that are named, or for all."""
+        self.assertLess(self.logged(self.log.info), 100)
+        for names in ((), ("any",), ("CONNMGR", "ofproto")):
+            self.run_command("vlog/disable-rate-limit", *names)
+            self.assertEqual(self.logged(self.log.info), 100)
+            self.run_command("vlog/enable-rate-limit", *names)
+            self.assertLess(self.logged(self.log.info), 100)
+        self.run_command("vlog/disable-rate-limit", "ofproto")
+        self.assertLess(self.logged(self.log.info), 100)
+        self.assertEqual(
+            self.command_refused("vlog/disable-rate-limit", "loud"), 'MODULE: no module "loud"'
+        )
+
+    def test_reopen(self) -> None:
+        """Without a log file, and with one that cannot be opened, there is an error."""
+        self.assertEqual(self.command_refused("vlog/reopen"), "Logging to file not configured")
+
+        def fail() -> bool:
+            raise OSError(errno.ENOENT, "No such file or directory")
+
+        self.patch(self.vlog, "reopen", fail)
+        self.assertEqual(
+            self.command_refused("vlog/reopen"),
+            "the log file cannot be opened: No such file or directory",
+        )
+        self.patch(self.vlog, "reopen", lambda: True)
+        self.assertEqual(self.run_command("vlog/reopen"), "")
