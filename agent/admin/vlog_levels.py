@@ -47,6 +47,7 @@ MODULES: Final = (
     "ofproto",
     "openflow",
     "packet",
+    "service",
     "tap",
     "twisted",
     "unixctl",
