@@ -68,7 +68,7 @@ class ListCodec(Generic[T]):
         self._bad_len = bad_len
         self._by_bytes: Cache[bytes, tuple[T, ...]] = Cache(MAX_REMEMBERED)
         # By identity, which costs less than the hash of a list of attrs objects.  The entry holds
-        # the list, so that no other can get its identity.
+        # the list, so that no other can have its identity as long as the entry is there.
         self._by_list: Cache[int, tuple[tuple[T, ...], bytes]] = Cache(MAX_REMEMBERED)
 
     @property
@@ -95,14 +95,14 @@ class ListCodec(Generic[T]):
             it is known that there is a VLAN tag, or which transport protocol.
         """
         found = self._by_list.get(id(items))
-        if found is not None and found[0] is items:
+        if found is not None:
             return found[1]
         return self.encode_and_tell(items, match)[0]
 
     def encode_and_tell(self, items: tuple[T, ...], match: Match) -> tuple[bytes, bool]:
         """Like :meth:`encode`, and whether the match mattered: then it is not remembered."""
         found = self._by_list.get(id(items))
-        if found is not None and found[0] is items:
+        if found is not None:
             return found[1], False
         data, special = self._write(items, match)
         if not special and len(data) <= MAX_LENGTH:

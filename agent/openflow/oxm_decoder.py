@@ -33,8 +33,12 @@ from agent.openflow.match import Match
 from agent.openflow.oxm_tlv import HEADER, MATCH, Tlv, deciding_bits, prerequisites_met
 from agent.openflow.ports import MAX10, OFFSET
 
-MAX_LAYOUTS: Final = 16
-"""Layouts remembered among matches of the same length."""
+MAX_LENGTH: Final = 512
+"""Bytes of the longest match whose layout is remembered."""
+MAX_ALIKE: Final = 16
+"""Layouts remembered among matches of the same length: they are tried one by one."""
+MAX_LAYOUTS: Final = 512
+"""Layouts remembered altogether."""
 MAX_RULES: Final = 16384
 """What is remembered of all layouts together: combinations of masks and prerequisites."""
 
@@ -97,12 +101,13 @@ class MatchDecoder:
     def __init__(self, prefix: int) -> None:
         self.prefix = prefix
         self._layouts: dict[int, list[Layout]] = {}
+        self._known = 0
         self._rules = 0
 
     @property
     def remembered(self) -> int:
         """How much is remembered: at most ``MAX_RULES``."""
-        return self._rules
+        return sum(len(layout.rules) for known in self._layouts.values() for layout in known)
 
     def decode(self, data: bytes, offset: int, length: int) -> Match:
         """The match in the ``length`` bytes from ``offset``, prefix included.
@@ -111,8 +116,11 @@ class MatchDecoder:
 
         :raises OpenFlowError: any of BAD_MATCH.
         """
+        layouts = self._layouts.get(length)
+        if layouts is None:
+            return self._learn(data, offset, length)
         wire = _from_bytes(data[offset : offset + length])
-        for layout in self._layouts.get(length, ()):
+        for layout in layouts:
             rule = layout.rules.get(wire & layout.care)
             if rule is not None:
                 mask, forbidden = rule
@@ -127,14 +135,21 @@ class MatchDecoder:
                 _set_mask(match, mask)
                 _set_value(match, value)
                 return match
-        return self._learn(data, offset, length, wire)
+        return self._learn(data, offset, length)
 
-    def _learn(self, data: bytes, offset: int, length: int, wire: int) -> Match:
-        """Read a match with care, and remember what it looks like."""
+    def _learn(self, data: bytes, offset: int, length: int) -> Match:
+        """Read a match with care, and remember what it looks like.
+
+        Not so if it is long: no honest match is, and the work below grows with the square of its
+        length.
+        """
         items, match = read(data, offset + self.prefix, offset + length, offset)
-        if self._rules >= MAX_RULES:
+        if length > MAX_LENGTH:
+            return match
+        if self._rules >= MAX_RULES or self._known >= MAX_LAYOUTS:
             self._layouts.clear()
-            self._rules = 0
+            self._known = self._rules = 0
+        wire = _from_bytes(data[offset : offset + length])
         headers = _headers(items, length)
         signature = (headers, wire & headers)
         layouts = self._layouts.setdefault(length, [])
@@ -143,9 +158,11 @@ class MatchDecoder:
                 break
         else:
             layout = _layout(items, length, signature)
-            if len(layouts) >= MAX_LAYOUTS:
+            if len(layouts) >= MAX_ALIKE:
                 self._rules -= len(layouts.pop().rules)
+                self._known -= 1
             layouts.insert(0, layout)
+            self._known += 1
         layout.rules[wire & layout.care] = (match.mask, _forbidden(items, length))
         self._rules += 1
         return match

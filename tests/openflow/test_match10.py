@@ -219,6 +219,7 @@ class EncodeTests(SynchronousTestCase):
             Match.of(eth_src=(1, 1)),
             Match.of(vlan_vid=(0x1000, 0x1000)),
             Match.of(vlan_vid=(0x0005, 0x000F)),
+            Match.of(vlan_tci=(0x2000, 0xE000)),
             Match.of(in_port=0x10000),
             Match.of(metadata=1),
         ):

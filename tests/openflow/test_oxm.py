@@ -269,6 +269,13 @@ class EncodeTests(SynchronousTestCase):
         match = Match.of(vlan_tci=(0x2000, 0x2000))
         self.assertEqual(encode_match(match), ofp_match(tlv(0, 4, b"\x20\x00", b"\x20\x00")))
 
+    def test_percent(self) -> None:
+        """Bytes which are a percent sign, in headers, masks and values, stand for themselves."""
+        match = Match.of(eth_src=(0x252525252525, 0x256425732525), reg2=0x25250000)
+        self.assertEqual(decode_match(encode_match(match), 0)[0], match)
+        nxm = encode_nxm(match)
+        self.assertEqual(decode_nxm(nxm, 0, len(nxm)), match)
+
     def test_untagged(self) -> None:
         """Where there is no tag there is no priority."""
         match = Match.of(vlan_tci=0)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow import oxm_decoder
 from agent.openflow.errors import OpenFlowError
-from agent.openflow.match import Match
+from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.oxm_decoder import MatchDecoder, read
 from agent.openflow.oxm_tlv import BY_KIND
 from tests.openflow.tlvs import damaged, tlv, tlv_lists
@@ -47,7 +47,8 @@ class RememberTests(SynchronousTestCase):
     @given(st.lists(tlv_lists(), min_size=1, max_size=40))
     def test_many_layouts(self, lists: list[bytes]) -> None:
         """So do matches of many layouts, seen in turn, also when some are forgotten."""
-        self.patch(oxm_decoder, "MAX_LAYOUTS", 2)
+        self.patch(oxm_decoder, "MAX_ALIKE", 2)
+        self.patch(oxm_decoder, "MAX_LAYOUTS", 8)
         self.patch(oxm_decoder, "MAX_RULES", 16)
         decoder = MatchDecoder(0)
         for data in lists * 2:
@@ -84,6 +85,26 @@ class RememberTests(SynchronousTestCase):
             self.assertEqual(decoder.decode(data, 0, 20), Match.of(metadata=(0, number)))
             self.assertLessEqual(decoder.remembered, 100)
 
+    def test_many_layouts_bounded(self) -> None:
+        """Nor do layouts that are new each time."""
+        self.patch(oxm_decoder, "MAX_LAYOUTS", 20)
+        decoder = MatchDecoder(0)
+        kinds = list(BY_KIND.values())
+        for one in kinds:
+            for other in kinds:
+                data = one.header(False) + bytes(one.width) + other.header(False)
+                data += bytes(other.width)
+                self.assertEqual(quickly(decoder, data), carefully(data))
+                self.assertLessEqual(decoder.remembered, 20)
+
+    def test_long(self) -> None:
+        """A match of as many TLVs as a message can have is read in passing, and forgotten."""
+        decoder = MatchDecoder(0)
+        nothing = tlv(0x8000, 6, bytes(2), bytes(2))
+        data = nothing * (0xFFF8 // len(nothing))
+        self.assertEqual(decoder.decode(data, 0, len(data)), MATCH_ALL)
+        self.assertEqual(decoder.remembered, 0)
+
     def test_many_of_one_length(self) -> None:
         """Layouts of the same length push each other out, but stay right."""
         decoder = MatchDecoder(0)
@@ -95,4 +116,4 @@ class RememberTests(SynchronousTestCase):
         ]
         for data in lists * 2:
             self.assertEqual(quickly(decoder, data), carefully(data))
-        self.assertLessEqual(decoder.remembered, oxm_decoder.MAX_LAYOUTS)
+        self.assertLessEqual(decoder.remembered, oxm_decoder.MAX_ALIKE)
