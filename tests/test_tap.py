@@ -21,7 +21,9 @@ from agent import tap
 from agent.admin.config import BridgeConfig, Config
 from agent.admin.listeners import Listener
 from agent.admin.schema import ConfigError
+from agent.admin.vlog import Vlog
 from agent.connmgr.target import Target
+from agent.service import AgentService, StartError
 from drivers import registry
 from drivers.interfaces import IDriver, OptionError
 from tests.admin.configfile import BRIDGE, DRIVER, SECOND, FileCase
@@ -130,9 +132,9 @@ class TapCase(FileCase):
             raise OptionError("name", name, "must be one of asic")
         return self.factory
 
-    def build(self, text: str, bridge: Any = FakeBridge) -> tap.AgentService:
+    def build(self, text: str, bridge: Any = FakeBridge) -> AgentService:
         """The agent for a file with this text."""
-        return tap.build(self.load(text), self.reactor, bridge, listen=self.network.listen)
+        return tap.build(self.load(text), self.reactor, bridge, Vlog(), listen=self.network.listen)
 
     def buildFails(self, text: str, expected: str) -> None:
         """Building fails with this, no socket stays open and none is closed twice."""
@@ -305,7 +307,7 @@ class ServiceTests(TapCase):
         return [
             event["log_format"].format(**event)
             for event in self.log.events
-            if event.get("log_namespace") == "agent.tap.AgentService"
+            if event.get("log_namespace") == "agent.service.AgentService"
         ]
 
     def test_says_what_to_type(self) -> None:
@@ -332,7 +334,7 @@ class ServiceTests(TapCase):
     def test_cannot_start(self) -> None:
         """A bridge that cannot start ends the process with one line and status 1."""
         service = self.build(BRIDGE + "listen = ['ptcp:']\n" + DRIVER, BrokenBridge)
-        error = self.assertRaises(tap.StartError, service.startService)
+        error = self.assertRaises(StartError, service.startService)
         line = "ofagent: br0: cannot start: [Errno 1] CAP_NET_ADMIN is needed"
         self.assertEqual(self.stderr.getvalue(), line + "\n")
         # Python prints an exit's text and ends with status 1; twistd tells of exceptions only.
@@ -347,11 +349,24 @@ class ServiceTests(TapCase):
         service = self.build(BRIDGE + DRIVER)
         application = Application("ofagent")
         service.setServiceParent(application)
-        self.assertIs(application.getComponent(ILogObserver, None), None)
-        service.disownServiceParent()
-        service.observer = self.log
-        service.setServiceParent(application)
-        self.assertIs(application.getComponent(ILogObserver), self.log)
+        self.assertIs(application.getComponent(ILogObserver), service.vlog)
+
+    def test_control(self) -> None:
+        """The control socket is there when it is configured, in the run directory."""
+        service = self.build('[agent]\ncontrol = "x.ctl"\n' + BRIDGE + DRIVER)
+        control = self.network.listeners[-1].target
+        self.assertEqual(str(control), f"punix:{self.directory}/run/x.ctl")
+        self.assertEqual([type(one).__name__ for one in service], ["FakeBridge", "UnixctlServer"])
+        self.assertEqual(list(service.bridges), ["br0"])
+
+    def test_control_in_use(self) -> None:
+        """A control socket that another agent has keeps this one from starting."""
+        self.network.taken = (f"punix:{self.directory}/run/x.ctl",)
+        self.buildFails(
+            '[agent]\ncontrol = "x.ctl"\n' + BRIDGE + "listen = ['ptcp:']\n" + DRIVER,
+            f'agent.control = "punix:{self.directory}/run/x.ctl": cannot listen: '
+            "Address already in use; must be free, in a directory that exists",
+        )
 
 
 class OptionsTests(TapCase):
