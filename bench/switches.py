@@ -1,0 +1,167 @@
+"""The switches that are compared: the agent, and Open vSwitch with its userspace datapath.
+
+Both run as processes of their own, listen on loopback and keep everything in a temporary directory.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final, Protocol
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
+START_TIMEOUT: Final = 30.0
+
+
+class Switch(Protocol):
+    """A running switch.
+
+    :ivar name: for the table of results.
+    :ivar pid: the process whose memory is measured.
+    :ivar address: where it listens for OpenFlow.
+    """
+
+    name: str
+    pid: int
+    address: tuple[str, int]
+
+    def stop(self) -> None:
+        """End it."""
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(address: tuple[str, int]) -> None:
+    """Wait until somebody listens there."""
+    end = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            socket.create_connection(address, timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+CONFIGURATION: Final = """
+[agent]
+run_dir = "run"
+log_level = "warn"
+
+[[bridge]]
+name = "br0"
+datapath_id = "0000000000000001"
+listen = ["ptcp:{port}:127.0.0.1"]
+watchdog = 60
+
+[bridge.driver]
+name = "{driver}"
+"""
+
+
+class Agent:
+    """The agent, as ``twistd`` starts it."""
+
+    def __init__(self, directory: Path, driver: str = "software") -> None:
+        self.name = f"ofagent ({driver})"
+        self.address = ("127.0.0.1", free_port())
+        directory.mkdir(parents=True)
+        config = directory / "ofagent.toml"
+        config.write_text(CONFIGURATION.format(port=self.address[1], driver=driver))
+        self._log = (directory / "log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "twisted", "ofagent", "--config", str(config)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self.pid = self._process.pid
+        wait_for(self.address)
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(START_TIMEOUT)
+        self._log.close()
+
+
+class OpenVSwitch:
+    """``ovsdb-server`` and ``ovs-vswitchd`` of Debian, with a bridge in user space; needs root."""
+
+    name = "Open vSwitch"
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True)
+        self._environment = dict.fromkeys(
+            ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(directory)
+        )
+        self.address = ("127.0.0.1", free_port())
+        database = directory / "conf.db"
+        remote = f"unix:{directory}/db.sock"
+        self._pidfiles = [directory / "ovs-vswitchd.pid", directory / "ovsdb-server.pid"]
+        daemon = ["-vconsole:off", "--detach", "--no-chdir", f"--log-file={directory}/log"]
+        self._call("ovsdb-tool", "create", str(database), str(SCHEMA))
+        self._call(
+            "ovsdb-server",
+            str(database),
+            f"--remote=p{remote}",
+            f"--pidfile={self._pidfiles[1]}",
+            *daemon,
+        )
+        self._call("ovs-vsctl", f"--db={remote}", "--no-wait", "init")
+        self._call("ovs-vswitchd", remote, f"--pidfile={self._pidfiles[0]}", *daemon)
+        self._call(
+            "ovs-vsctl",
+            f"--db={remote}",
+            "add-br",
+            "br0",
+            *("--", "set", "bridge", "br0", "datapath_type=netdev", "fail-mode=secure"),
+            "protocols=OpenFlow10,OpenFlow13",
+            "other-config:disable-in-band=true",
+            *("--", "set-controller", "br0", f"ptcp:{self.address[1]}:127.0.0.1"),
+        )
+        self.pid = int(self._pidfiles[0].read_text())
+        wait_for(self.address)
+
+    @staticmethod
+    def missing() -> str:
+        """Why it cannot be compared with here; empty: it can."""
+        if os.geteuid() != 0:
+            return "needs root"
+        for program in ("ovs-vswitchd", "ovsdb-server", "ovs-vsctl"):
+            if shutil.which(program) is None:
+                return f"needs {program} (Debian's package openvswitch-switch)"
+        return ""
+
+    def _call(self, *command: str) -> None:
+        subprocess.run(
+            command,
+            check=True,
+            timeout=START_TIMEOUT,
+            env={**os.environ, **self._environment},
+            stdout=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> None:
+        """End it."""
+        for pidfile in self._pidfiles:
+            pid = int(pidfile.read_text())
+            os.kill(pid, signal.SIGTERM)
+            end = time.monotonic() + START_TIMEOUT
+            while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+                time.sleep(0.05)
