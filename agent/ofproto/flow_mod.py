@@ -73,6 +73,8 @@ class FlowMods:
         self._ledger = ledger
         self._clock = clock
         self._next_handle = 1
+        # The tables that ever had a rule: a request about all of them need not look at the others.
+        self._used: list[FlowTable] = []
 
     def handle(self, request: FlowMod, requester: IRequester) -> OperationGroup | None:
         """Execute a request, as far as that can be done at once.
@@ -136,7 +138,7 @@ class FlowMods:
         if table_id == ALL_TABLES and (
             requester.version == OFP10 or request.command in (DELETE, DELETE_STRICT)
         ):
-            return self.tables
+            return self._used
         raise OpenFlowError(errors.FLOW_MOD_BAD_TABLE_ID, f"table {table_id}")
 
     # --- ADD ---------------------------------------------------------------------------------
@@ -164,6 +166,8 @@ class FlowMods:
 
         now = self._clock.seconds()
         if old is None:
+            if table not in self._used:
+                self._used.append(table)
             handle = self._next_handle
             self._next_handle = handle + 1
             kind = OperationKind.ADD
@@ -252,7 +256,7 @@ class FlowMods:
         tables = self._some_tables(request, requester)
         old10 = requester.version == OFP10
         strict = request.command == MODIFY_STRICT
-        self._check_rule(request, requester, tables[0].table_id)
+        self._check_rule(request, requester, tables[0].table_id if tables else 0)
         selected = self._selected(tables, self._criteria(request, requester, strict))
         for table_id in {rule.table_id for rule in selected}:
             self._check_rule(request, requester, table_id)
