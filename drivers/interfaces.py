@@ -197,7 +197,8 @@ class PacketInEvent:
     :ivar key: its flow key with the pipeline fields (metadata, tunnel id, registers) as they were.
     :ivar table_id: the table of the rule that sent it, or where it missed.
     :ivar cookie: that rule's; all ones when there is none.
-    :ivar max_len: bytes wanted; 0xffff: all of it, unbuffered.
+    :ivar max_len: bytes wanted; 0xffff: all of it, unbuffered.  Of a packet that hit no rule it
+        means nothing: each controller has said how much it wants of those (``miss_send_len``).
     :ivar controller_id: which controllers (NXAST_CONTROLLER); 0: all.
     """
 
@@ -269,8 +270,10 @@ class IDriver(Interface):
         raise.  What takes long runs on a socket, a timer or a thread.
 
         The driver may do operations out of order where neither a packet nor a request can tell:
-        two operations on the same entry are never in flight together (the agent postpones the
-        second), so the driver need only mind entries of different priority that overlap.
+        two operations on the same table, match and priority are never in flight together (the
+        agent postpones the second), so the driver need only mind entries of different priority
+        that overlap.  The one exception is an operation that the agent gave up because the driver
+        did not complete it in time: it may meet another on the same entry.
         """
 
     def refresh(rules: Sequence[IRule]) -> Deferred[None]:

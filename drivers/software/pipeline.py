@@ -14,7 +14,7 @@ Source: OpenFlow 1.3.5 section 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from agent.openflow.actions import Actions, Instructions
@@ -114,6 +114,7 @@ class Pipeline:
         self._matches = dict.fromkeys(tables, 0)
         self._programs: dict[int, tuple[Instructions, Program]] = {}
         self._host: IDriverHost | None = None
+        self._now: Callable[[], float] = float
 
     def open(self, host: IDriverHost) -> None:
         """Begin to take packets, from the ports too.
@@ -121,6 +122,7 @@ class Pipeline:
         :raises OSError: when a port cannot be opened.
         """
         self._host = host
+        self._now = host.now
         self.ports.open(host, self.receive)
 
     def close(self) -> None:
@@ -143,6 +145,7 @@ class Pipeline:
         """Take a packet through the tables, from the first."""
         packet = run.packet
         size = len(packet.data)
+        now = self._now
         table_id = 0
         while table_id >= 0:
             run.table_id = table_id
@@ -157,7 +160,7 @@ class Pipeline:
             counters = rule.counters
             counters.packets += 1
             counters.bytes += size
-            counters.used = self._host.now()  # type: ignore[union-attr]
+            counters.used = now()
             instructions = rule.instructions
             found = self._programs.get(id(instructions))
             if found is None or found[0] is not instructions:
