@@ -106,6 +106,10 @@ _FLOW_MOD_BODY: Final = MIN_LENGTH + _MATCH
 _FLOW_MOD_ACTIONS: Final = _FLOW_MOD_BODY + _FLOW_MOD.size
 _FLOW_MOD_MOST: Final = _FLOW_MOD_ACTIONS + _LONGEST
 
+EXACT_PRIORITY: Final = 0xFFFF
+"""What a match without any wildcard has, whatever its message says: "an entry that specifies an
+exact match ... is always the highest priority" (1.0.1, section 3.4)."""
+
 _FLAGS: Final = 3
 """The flags which this version has in common with the later ones."""
 _EMERG: Final = 4
@@ -123,7 +127,11 @@ def _flags_to_wire(flags: int) -> int:
 
 
 def decode_flow_mod(data: bytes, xid: int) -> FlowMod:
-    """FLOW_MOD; the command is the raw number, in whose high byte Nicira may put a table."""
+    """FLOW_MOD; the command is the raw number, in whose high byte Nicira may put a table.
+
+    Whether a match has no wildcards is known here alone: fields whose prerequisites do not hold
+    are not matched on, and leave no trace.
+    """
     if len(data) < _FLOW_MOD_ACTIONS:
         raise bad_length(data, f"{_FLOW_MOD_ACTIONS} or more")
     if len(data) > _FLOW_MOD_MOST:
@@ -138,6 +146,8 @@ def decode_flow_mod(data: bytes, xid: int) -> FlowMod:
         out_port,
         flags,
     ) = _unpack_flow_mod(data, _FLOW_MOD_BODY)
+    if not (data[11] or data[10] or data[9] & 0x3F):
+        priority = EXACT_PRIORITY
     return FlowMod(
         command,
         decode_match10(data, MIN_LENGTH),
