@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from agent.admin import coverage
 from agent.admin.commands import commands
 from agent.admin.commands_bridges import Bridge
 from agent.admin.config import BridgeConfig
@@ -51,6 +53,7 @@ class AgentService(MultiService):
         self._reactor = reactor
         self.vlog = vlog
         self._bridges: list[_Bridge] = []
+        self._listeners: list[Listener] = []
 
     @property
     def bridges(self) -> Mapping[str, Bridge]:
@@ -63,6 +66,7 @@ class AgentService(MultiService):
 
     def add_control(self, listener: Listener) -> None:
         """Take the control socket; the bridges are all there already."""
+        self._listeners.append(listener)
         registry = commands(self, self._reactor, self.vlog)
         server = UnixctlServer(self._reactor, listener, registry)
         server.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -72,6 +76,7 @@ class AgentService(MultiService):
     ) -> None:
         """Take a bridge that was just made."""
         self._bridges.append(_Bridge(service, config, listeners))
+        self._listeners += listeners
         service.setName(config.name)
         service.setServiceParent(self)
 
@@ -86,13 +91,14 @@ class AgentService(MultiService):
         :raises StartError: when one of them cannot start; the process is to end then.
         """
         Service.startService(self)
+        coverage.process.start(self._reactor)
         for service in self:
             try:
                 service.startService()
             except Exception as error:
                 self._log.debug("{bridge} cannot start", bridge=service.name, log_failure=Failure())
-                for bridge in self._bridges:
-                    close_all(bridge.listeners)
+                close_all(self._listeners)
+                coverage.process.stop()
                 text = f"ofagent: {service.name}: cannot start: {error}"
                 # twistd has redirected sys.stderr into the log by now.
                 if sys.__stderr__ is not None:
@@ -101,6 +107,11 @@ class AgentService(MultiService):
         # Not before: until then a signal would end the process without stopping anything.
         for bridge in self._bridges:
             self._reactor.callWhenRunning(self._greet, bridge)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop everything; fires when all of it has stopped."""
+        coverage.process.stop()
+        return cast("Deferred[None]", MultiService.stopService(self))
 
     def _greet(self, bridge: _Bridge) -> None:
         """Say where a bridge listens, and what to type to see it."""

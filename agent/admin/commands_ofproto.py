@@ -87,7 +87,8 @@ class OFProtoCommands:
                 if not group.ended:  # since this answer was begun
                     yield from self._group(group)
             for status in waiting:
-                yield f"  postponed: {status.name} waits for {status.waiting_for}"
+                xid = f"xid={status.waiting_xid:#x} of " if status.waiting_xid is not None else ""
+                yield f"  postponed: {xid}{status.name} waits for {status.waiting_for}"
 
     def _group(self, group: OperationGroup) -> Iterator[str]:
         age = self._clock.seconds() - group.started

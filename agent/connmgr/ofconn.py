@@ -108,6 +108,11 @@ class OFConn(Speaker):
         return None if self._condition is None else self._condition.describe()
 
     @property
+    def waiting_xid(self) -> int | None:
+        """The xid of the postponed message; None when there is none."""
+        return None if self._waiting is None else self._waiting[0].xid
+
+    @property
     def miss_send_len(self) -> int:
         """Bytes of a packet to send on a miss; 0 on a service connection: nothing at all."""
         return self._miss_send_len

@@ -32,6 +32,7 @@ class ConnectionStatus:
     :ivar backlog: bytes that wait behind a postponed message.
     :ivar queued: messages that wait for the peer to read.
     :ivar waiting_for: what the postponed message waits for; None: there is none.
+    :ivar waiting_xid: its xid, likewise.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ConnectionStatus:
     backlog: int = 0
     queued: int = 0
     waiting_for: str | None = None
+    waiting_xid: int | None = None
 
 
 def of_session(session: OFConn, since: float) -> ConnectionStatus:
@@ -77,6 +79,7 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         backlog=channel.backlog,
         queued=channel.queued,
         waiting_for=session.waiting_for,
+        waiting_xid=session.waiting_xid,
     )
 
 

@@ -122,7 +122,7 @@ class OperationLedger:
     def completed(self, operation: Operation, error: Exception | None) -> None:
         """The driver says that an operation is over."""
         if operation.state is not State.IN_FLIGHT:
-            self._too_late(operation)
+            self._too_late(operation, operation.group)
             return
         group = operation.group
         group.progress = self.clock.seconds()
@@ -142,7 +142,7 @@ class OperationLedger:
     def retried(self, retry: Retry, error: Exception | None) -> None:
         """The driver says that another attempt at an operation is over."""
         if retry.state is not State.IN_FLIGHT:
-            self._too_late(retry)
+            self._too_late(retry, retry.operation.group)
             return
         operation = retry.operation
         del self._retries[operation]
@@ -150,11 +150,13 @@ class OperationLedger:
         operation.state = State.IN_FLIGHT
         self.completed(operation, error)
 
-    def _too_late(self, operation: IOperation) -> None:
+    def _too_late(self, operation: IOperation, group: OperationGroup) -> None:
         self.late += 1
         self._log.warn(
             "completion of {operation} ignored: it came twice, or after the operation was given up",
             operation=operation,
+            connection=group.owner.name,
+            xid=group.xid,
         )
 
     def _retry(self, operation: Operation, error: Exception) -> None:
@@ -167,6 +169,8 @@ class OperationLedger:
             operation=operation,
             error=error,
             delay=delay,
+            connection=operation.group.owner.name,
+            xid=operation.group.xid,
         )
         retry = self._retries[operation] = Retry(operation)
         retry.call = self.clock.callLater(delay, self._again, retry)
@@ -180,7 +184,13 @@ class OperationLedger:
         operation.state = State.FAILED
         group = operation.group
         if not isinstance(error, OpenFlowError):
-            self._log.error("{operation} failed: {error}", operation=operation, error=error)
+            self._log.error(
+                "{operation} failed: {error}",
+                operation=operation,
+                error=error,
+                connection=group.owner.name,
+                xid=group.xid,
+            )
             error = OpenFlowError(FLOW_MOD_UNKNOWN, str(error))
         if group.error is None:
             group.error = error
@@ -290,6 +300,8 @@ class OperationLedger:
             count=len(stuck),
             reason=reason,
             group=group.describe(),
+            connection=group.owner.name,
+            xid=group.xid,
         )
         for operation in stuck:
             retry = self._retries.pop(operation, None)
