@@ -71,6 +71,7 @@ class OperationLedger:
         self._watchdog_call: IDelayedCall | None = None
         self._retries: dict[Operation, Retry] = {}
         self._excused = 0.0
+        self._look = 0.0
         self._idle: Condition | None = None
 
     # --- the life of a group -----------------------------------------------------------------
@@ -94,7 +95,7 @@ class OperationLedger:
         if self._flush_call is None:
             self._flush_call = self.clock.callLater(0, self._flush)
         if self._watchdog_call is None and self.watchdog:
-            self._watchdog_call = self.clock.callLater(self.watchdog / LOOKS, self._bark)
+            self._look_again(self.watchdog / LOOKS)
 
     def record(self, operations: Iterable[Operation]) -> None:
         """Carry out local operations on entries of which none is pending: all is over at once."""
@@ -263,13 +264,18 @@ class OperationLedger:
 
     # --- watching over it --------------------------------------------------------------------
 
+    def _look_again(self, delay: float) -> None:
+        self._look = self.clock.seconds() + delay
+        self._watchdog_call = self.clock.callLater(delay, self._bark)
+
     def _bark(self) -> None:
         """Fail the operations that the driver should have completed long ago."""
         self._watchdog_call = None
         now = self.clock.seconds()
         halted = self._halted()
-        if halted or self._was_halted:
-            # An operator has halted the hardware: its time starts anew when it goes on.
+        if halted or self._was_halted or now > self._look + self.watchdog / LOOKS:
+            # An operator has halted the hardware, or the whole process stood still, which may not
+            # have read yet what the hardware has to say: its time starts anew when it goes on.
             self._excused = now
         self._was_halted = halted
         again = self.watchdog / LOOKS
@@ -284,7 +290,7 @@ class OperationLedger:
                 break
             self._give_up(group)
         if self.groups:
-            self._watchdog_call = self.clock.callLater(again, self._bark)
+            self._look_again(again)
 
     def _give_up(self, group: OperationGroup) -> None:
         """Fail what is left of a group whose driver does not answer.

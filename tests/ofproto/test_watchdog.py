@@ -18,13 +18,17 @@ from tests.ofproto.stage import (
 )
 
 
-class WatchdogTests(ThreeRulesTestCase):
-    """A driver that does not answer is not waited for; one that is slow is."""
+class WatchdogTestCase(ThreeRulesTestCase):
+    """What these tests have in common."""
 
     def bark(self, seconds: float = 60.0) -> None:
         """Let the watchdog's time pass."""
         for _ in range(16):
             self.clock.advance(seconds / 16)
+
+
+class WatchdogTests(WatchdogTestCase):
+    """A driver that does not answer is not waited for; one that is slow is."""
 
     def test_add_given_up(self) -> None:
         """An ADD that is never confirmed fails; what the hardware may have of it is remembered."""
@@ -203,6 +207,18 @@ class WatchdogTests(ThreeRulesTestCase):
         self.driver.finish()
         self.assertIsNone(group.error)
 
+    def test_stood_still(self) -> None:
+        """Where the whole process stood still the driver has its time anew: what the hardware said
+        meanwhile may not have been read yet."""
+        group = self.start(ADD, PORT4)
+        self.bark(10)
+        self.clock.advance(1000)
+        self.assertFalse(group.ended)
+        self.bark(50)
+        self.assertFalse(group.ended)
+        self.bark(15)
+        self.error(group)
+
     def test_nothing_left(self) -> None:
         """When nothing is in flight the watchdog sleeps, without a timer."""
         self.start(ADD, PORT4)
@@ -211,7 +227,7 @@ class WatchdogTests(ThreeRulesTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class GhostTests(ThreeRulesTestCase):
+class GhostTests(WatchdogTestCase):
     """What the hardware may still have is remembered within bounds."""
 
     def test_bounded(self) -> None:
@@ -220,6 +236,6 @@ class GhostTests(ThreeRulesTestCase):
         for port in range(100, 100 + table.max_entries + 3):
             self.start(ADD, Match.of(in_port=port))
             self.driver.lose()
-            self.clock.advance(60)
+            self.bark()
         ports = [ghost.match for ghost in table.ghosts.values()]
         self.assertEqual(ports, [Match.of(in_port=103 + n) for n in range(table.max_entries)])
