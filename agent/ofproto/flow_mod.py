@@ -269,9 +269,9 @@ class FlowMods:
         operations = []
         for old in selected:
             cookie = request.cookie if old10 else old.cookie
-            rule = old.evolve(
-                request.instructions, cookie, Counters() if reset else old.counters, now
-            )
+            # The idle timeout does not start anew with the counters.
+            counters = Counters(used=old.counters.used) if reset else old.counters
+            rule = old.evolve(request.instructions, cookie, counters, now)
             same = (
                 not reset
                 and cookie == old.cookie

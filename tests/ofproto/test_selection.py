@@ -133,11 +133,12 @@ class ModifyTests(SwitchTestCase):
     def test_reset_counts(self) -> None:
         """With RESET_COUNTS of 1.3 counters start anew, also where nothing else changes."""
         old = self.add(PORT1)
-        old.counters.packets = 12
+        old.counters.packets, old.counters.used = 12, 3.0
         self.start(MODIFY, PORT1, flags=RESET_COUNTS)
         self.assertEqual(self.kinds(), [OperationKind.REPLACE])
         (rule,) = self.rules()
         self.assertEqual((rule.counters.packets, rule.created), (0, 0.0))
+        self.assertEqual(rule.counters.used, 3.0, "the idle timeout started anew")
         self.driver.fail()
         self.assertEqual(self.rules(), [old])
         self.assertEqual(old.counters.packets, 12)
