@@ -87,14 +87,15 @@ class Controller:
     """The controller's end of one connection.  It answers echo requests, and keeps the rest.
 
     :ivar version: the wire version that it speaks.
+    :ivar socket: the connection itself.
     :ivar arrivals: what has come and nobody has asked for yet.
     """
 
     def __init__(self, connection: socket.socket, version: int) -> None:
         self.version = version
         self.arrivals: list[Arrival] = []
-        self._socket = connection
-        self._socket.settimeout(0.05)
+        self.socket = connection
+        self.socket.settimeout(0.05)
         self._rest = b""
         self.send(of.Hello(frozenset({version})))
         self.expect(of.Hello)
@@ -106,16 +107,16 @@ class Controller:
 
     def send(self, *messages: of.Message) -> None:
         """Send messages, at once."""
-        self._socket.sendall(b"".join(encode(self.version, message) for message in messages))
+        self.socket.sendall(b"".join(encode(self.version, message) for message in messages))
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.close()
+        self.socket.close()
 
     def poll(self) -> None:
         """Take what has come, or wait a moment for it."""
         try:
-            data = self._socket.recv(1 << 16)
+            data = self.socket.recv(1 << 16)
         except TimeoutError:
             return
         if not data:

@@ -217,5 +217,5 @@ class RunTests(StartupCase):
         text = self.text.replace('log_format = "text"', 'log_format = "json"')
         self.file.write_text(text)
         lines = [json.loads(line) for line in self.read_until(self.start(), "try this")]
-        self.assertEqual(lines[-1]["namespace"], "agent.tap.AgentService")
+        self.assertEqual(lines[-1]["namespace"], "agent.service.AgentService")
         self.assertEqual(lines[-1]["bridge"], "br0")
