@@ -56,6 +56,7 @@ class Bridge(Service):
             config.max_pending,
             config.watchdog,
             miss_to_controller=OFP10 in config.versions,
+            evicting={table.id for table in config.tables if table.overflow == "evict"},
             version=f"ofagent {package.__version__}",
         )
         self.connections = ConnectionManager(

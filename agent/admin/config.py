@@ -204,6 +204,14 @@ class TableConfig:
             "Its name; without it, the driver's.",
         ),
     )
+    overflow: str = attrs.field(
+        default="refuse",
+        metadata=key(
+            OneOf(("refuse", "evict")),
+            "What happens to a rule for which there is no room: it is refused, or takes the place "
+            "of the rule that would expire first; rules without a timeout stay.",
+        ),
+    )
     size: int | None = attrs.field(
         default=None,
         metadata=key(

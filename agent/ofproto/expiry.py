@@ -70,7 +70,7 @@ class Expiry:
             self._rules.pop(rule.handle, None)
             return
         self._rules[rule.handle] = rule
-        self._schedule(rule.handle, self._deadline(rule)[0])
+        self._schedule(rule.handle, rule.deadline()[0])
 
     def forget(self, rule: Rule) -> None:
         """A rule is gone."""
@@ -90,16 +90,6 @@ class Expiry:
         self._heap.clear()
         for wait in list(self._waits):
             wait.cancel()
-
-    @staticmethod
-    def _deadline(rule: Rule) -> tuple[float, RemovedReason]:
-        """When a rule expires if nothing happens to it, and of what."""
-        hard = rule.modified + rule.hard_timeout if rule.hard_timeout else float("inf")
-        used = max(rule.counters.used, rule.created)
-        idle = used + rule.idle_timeout if rule.idle_timeout else float("inf")
-        if idle < hard:
-            return idle, RemovedReason.IDLE_TIMEOUT
-        return hard, RemovedReason.HARD_TIMEOUT
 
     def _schedule(self, handle: int, when: float) -> None:
         """Look at a rule at ``when``, unless it will be looked at before."""
@@ -150,7 +140,7 @@ class Expiry:
             rule = self._rules.get(handle)
             if rule is None:
                 continue
-            when, reason = self._deadline(rule)
+            when, reason = rule.deadline()
             if when > now:
                 self._schedule(handle, when)
             elif rule.pending is not None:

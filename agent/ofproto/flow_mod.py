@@ -100,10 +100,7 @@ class FlowMods:
         self, rules: Sequence[Rule], reason: RemovedReason, requester: IRequester
     ) -> OperationGroup | None:
         """Delete these rules, none of which is pending, as one group: expiry, eviction, flush."""
-        operations = [
-            Operation(OperationKind.DELETE, rule, rule, self.tables[rule.table_id], reason)
-            for rule in rules
-        ]
+        operations = [self._deletion(rule, reason) for rule in rules]
         return self._start(0, requester, operations, atomic=False)
 
     # --- checks ------------------------------------------------------------------------------
@@ -160,8 +157,9 @@ class FlowMods:
                 raise Postponed(deleting.group)
         if request.flags & CHECK_OVERLAP:
             self._check_overlap(request, table)
+        victim = None
         if old is None and table.rules.count + len(table.deleting) >= table.max_entries:
-            self._check_room(table)
+            victim = self._make_room(table)
         self._ledger.admission.admit(requester)
 
         now = self._clock.seconds()
@@ -195,9 +193,10 @@ class FlowMods:
             now,
             now,
         )
-        group = OperationGroup(
-            self._ledger, requester, request.xid, (Operation(kind, rule, old, table),)
-        )
+        operations: tuple[Operation, ...] = (Operation(kind, rule, old, table),)
+        if victim is not None:
+            operations = (self._deletion(victim, RemovedReason.EVICTION), *operations)
+        group = OperationGroup(self._ledger, requester, request.xid, operations)
         self._ledger.start(group)
         return group
 
@@ -213,8 +212,11 @@ class FlowMods:
             raise OpenFlowError(errors.OVERLAP, f"overlaps cookie {rule.cookie:#x}")
 
     @staticmethod
-    def _check_room(table: FlowTable) -> None:
-        """Whether one more rule fits, however what is in flight turns out."""
+    def _make_room(table: FlowTable) -> Rule:
+        """See that one more rule fits, however what is in flight turns out.
+
+        :returns: the rule that has to go for it.
+        """
         if table.rules.count < table.max_entries:
             # It fits unless a deletion fails.
             raise Postponed(next(iter(table.deleting.values())).group)
@@ -222,6 +224,9 @@ class FlowMods:
             # It does not fit unless an addition fails.
             adding = next(op for op in table.pending if op.kind is OperationKind.ADD)
             raise Postponed(adding.group)
+        victim = table.victim() if table.evicts else None
+        if victim is not None:
+            return victim
         raise OpenFlowError(errors.TABLE_FULL, f"{table.max_entries} rules in table {table.name}")
 
     # --- MODIFY and DELETE -------------------------------------------------------------------
@@ -286,13 +291,11 @@ class FlowMods:
         strict = request.command == DELETE_STRICT
         criteria = self._criteria(request, requester, strict)
         selected = self._selected(self._some_tables(request, requester), criteria)
-        operations = [
-            Operation(
-                OperationKind.DELETE, rule, rule, self.tables[rule.table_id], RemovedReason.DELETE
-            )
-            for rule in selected
-        ]
+        operations = [self._deletion(rule, RemovedReason.DELETE) for rule in selected]
         return self._start(request.xid, requester, operations, atomic=False)
+
+    def _deletion(self, rule: Rule, reason: RemovedReason) -> Operation:
+        return Operation(OperationKind.DELETE, rule, rule, self.tables[rule.table_id], reason)
 
     def _start(
         self,

@@ -7,7 +7,7 @@ observer.  It knows no connections, no bytes and no reactor beyond a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
@@ -112,14 +112,22 @@ class OFProto:
         max_pending: int = 50,
         watchdog: float = 60.0,
         miss_to_controller: bool = True,
+        evicting: Container[int] = (),
         description: str = "",
         version: str = "",
     ) -> None:
+        """Make a switch; it is there when it was started.
+
+        :param max_pending: groups of operations in flight.
+        :param watchdog: seconds after which an operation not completed has failed; 0: never.
+        :param evicting: the tables in which an ADD may evict a rule that will expire.
+        """
         self.name = name
         self.datapath_id = datapath_id
         self.driver = driver
         self.reactor = clock
         self.miss_to_controller = miss_to_controller
+        self._evicting = evicting
         self._description = description or name
         self._software = version
         self._expirer = Internal(f"{name}<->expiry")
@@ -154,7 +162,7 @@ class OFProto:
         """Start the driver; tables and ports are there afterwards."""
         self.driver.start(self)
         offered = self.capabilities.tables
-        self.tables = [FlowTable(table) for table in offered]
+        self.tables = [FlowTable(table, table.table_id in self._evicting) for table in offered]
         self.flow_mods = FlowMods(
             self.tables, [Validator(table, self) for table in offered], self.ledger, self.reactor
         )

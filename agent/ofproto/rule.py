@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,7 +10,7 @@ from zope.interface import implementer
 
 from agent.openflow.actions import Instructions
 from agent.openflow.match import Match
-from agent.openflow.messages import FlowModFlags
+from agent.openflow.messages import FlowModFlags, RemovedReason
 from drivers.interfaces import Counters, IRule
 
 if TYPE_CHECKING:
@@ -61,6 +62,19 @@ class Rule:
     def send_flow_removed(self) -> bool:
         """Whether controllers are told when it goes."""
         return bool(self.flags & FlowModFlags.SEND_FLOW_REM)
+
+    def deadline(self) -> tuple[float, RemovedReason]:
+        """When it expires if nothing happens to it, in seconds of the clock, and of what.
+
+        The hard timeout counts from the last modification, the idle timeout from the last packet;
+        without timeouts the time is infinite.
+        """
+        hard = self.modified + self.hard_timeout if self.hard_timeout else inf
+        used = max(self.counters.used, self.created)
+        idle = used + self.idle_timeout if self.idle_timeout else inf
+        if idle < hard:
+            return idle, RemovedReason.IDLE_TIMEOUT
+        return hard, RemovedReason.HARD_TIMEOUT
 
     def evolve(
         self, instructions: Instructions, cookie: int, counters: Counters, now: float

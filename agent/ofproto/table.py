@@ -84,6 +84,7 @@ class FlowTable:
     :ivar table_id: its number.
     :ivar name: its name.
     :ivar max_entries: how many rules it takes.
+    :ivar evicts: whether an ADD to a full table takes the place of a rule that will expire.
     :ivar capabilities: what the driver can do in it.
     :ivar pending: the operations in flight.
     :ivar deleting: those of them which delete, by ``(mask, value, priority)``: their rules are no
@@ -98,6 +99,7 @@ class FlowTable:
         "adding",
         "capabilities",
         "deleting",
+        "evicts",
         "ghosts",
         "max_entries",
         "name",
@@ -106,7 +108,7 @@ class FlowTable:
         "table_id",
     )
 
-    def __init__(self, capabilities: TableCapabilities) -> None:
+    def __init__(self, capabilities: TableCapabilities, evicts: bool = False) -> None:
         self.table_id = capabilities.table_id
         self.name = capabilities.name
         self.max_entries = capabilities.max_entries
@@ -115,6 +117,7 @@ class FlowTable:
         self.pending: dict[Operation, None] = {}
         self.deleting: dict[tuple[int, int, int], Operation] = {}
         self.adding = 0
+        self.evicts = evicts
         self.ghosts: dict[int, Rule] = {}
 
     def select(self, criteria: Criteria) -> Iterator[Rule]:
@@ -127,6 +130,24 @@ class FlowTable:
             for rule in self.rules.covered(criteria.match):
                 if criteria.admits(rule):
                     yield rule
+
+    def victim(self) -> Rule | None:
+        """The rule to evict: of those that have a timeout, the one that will expire first.
+
+        As in Open vSwitch, rules without a timeout are never evicted.  It looks at every rule,
+        which a table as small as those of hardware allows.
+        """
+        return min(
+            (
+                rule
+                for rule in self.rules
+                if rule.pending is None
+                and not rule.hidden
+                and (rule.idle_timeout or rule.hard_timeout)
+            ),
+            key=lambda rule: rule.deadline()[0],
+            default=None,
+        )
 
     def blocking(self, criteria: Criteria) -> Operation | None:
         """An operation in flight on whose outcome it depends which rules the criteria mean.
