@@ -224,7 +224,7 @@ class ConnectionManager(Service):
     def session_lost(self, session: OFConn, reason: str) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self._audience.pop(session, None)
-        self._log.info("{connection}: {reason}", connection=session.name, reason=reason)
+        self._log.debug("{connection}: {reason}", connection=session.name, reason=reason)
 
     # --- asynchronous messages (ISwitchObserver) -------------------------------------------------
 

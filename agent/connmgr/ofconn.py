@@ -255,9 +255,11 @@ class OFConn(Speaker):
                 own(self, message)
                 return True
             if self.role is Role.SLAVE and kind in MODIFYING:
+                # It may have been promised a place in flight before it was demoted.
+                self._switch.release(self)
                 raise OpenFlowError(IS_SLAVE)
             replies = self.outstanding.replies
-            if replies and len(replies) >= MAX_REPLIES:
+            if replies and len(replies) >= MAX_REPLIES and kind not in MODIFYING:
                 raise Postponed(self.outstanding.reply_done())
             result = self._switch.handle(message, self)
             if isinstance(result, OperationGroup):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from twisted.internet import error
@@ -412,7 +412,9 @@ class FanOutTests(ManagerCase):
         """Who is gone gets nothing, and is not kept for it."""
         client = self.client()
         client.send(of.SetConfig(0, 128))
+        self.assertIn(self.session(client), self.manager._audience)
         client.transport.lose(error.ConnectionDone())
+        self.assertEqual(self.manager._audience, {})
         self.tell()
         self.assertEqual(client.received(), [])
 
@@ -427,9 +429,9 @@ class StatusTests(ManagerCase):
         self.assertEqual(status.name, "br0<->tcp:192.0.2.1:6653")
         self.assertEqual((status.state, status.since, status.attempts), ("CONNECTING", 3, 1))
         self.assertEqual((status.version, status.role, status.last_error), ("", "", ""))
-        self.reactor.tcpClients[0][2].clientConnectionFailed(
-            None, Failure(error.ConnectionRefusedError())
-        )
+        attempt: Any = self.reactor.tcpClients[0][2]
+        refusal: Any = Failure(error.ConnectionRefusedError())
+        attempt.clientConnectionFailed(None, refusal)
         [status] = self.manager.connections()
         self.assertEqual((status.state, status.attempts), ("BACKOFF", 1))
         self.assertIn("refused", status.last_error)

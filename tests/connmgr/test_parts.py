@@ -70,7 +70,11 @@ class OutstandingTests(SynchronousTestCase):
         self.outstanding.settle()
         self.assertFalse(condition.cleared)
         del self.outstanding.groups[second]
+        reply: Deferred[Any] = Deferred()
+        self.outstanding.replies[reply] = None
         self.outstanding.settle()
+        self.assertFalse(condition.cleared)
+        self.outstanding.reply_ended(reply)
         self.assertTrue(condition.cleared)
         self.group()
         self.assertFalse(self.outstanding.drained().cleared)
