@@ -1,4 +1,4 @@
-"""Tests for the small parts: negotiation, outstanding, replies, probe, speaker."""
+"""Tests for the small parts: negotiation, outstanding, replies."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agent.connmgr.negotiation import agree, error_version, version_name
 from agent.connmgr.outstanding import Outstanding
-from agent.connmgr.probe import InactivityProbe
 from agent.connmgr.replies import BATCH, ReplyQueue
 from agent.connmgr.settings import Limits
 from agent.openflow.errors import HELLO_INCOMPATIBLE, OpenFlowError
-from tests.connmgr.fakes import FakeGroup, SessionCase, TurnClock
+from tests.connmgr.fakes import FakeGroup
 
 VERSIONS = st.frozensets(st.integers(1, 8), min_size=1)
 
@@ -188,103 +187,3 @@ class ReplyQueueTests(SynchronousTestCase):
         self.queue.add(b"3")
         self.queue.flush_all(self.transport)
         self.assertEqual((self.transport.value(), len(self.queue)), (b"13", 0))
-
-
-class ProbeTests(SynchronousTestCase):
-    """The inactivity probe alone; :mod:`tests.connmgr.test_ofconn` has it in a session."""
-
-    def setUp(self) -> None:
-        """A probe of ten seconds."""
-        self.clock = TurnClock()
-        self.heard = 0.0
-        self.excused = False
-        self.probes: list[float] = []
-        self.failed: list[float] = []
-        self.inactivity = InactivityProbe(self.clock, 10, self)
-        self.inactivity.start()
-
-    def last_heard(self) -> float:
-        """When the test says."""
-        return self.heard
-
-    def silence_excused(self) -> bool:
-        """When the test says."""
-        return self.excused
-
-    def probe(self) -> None:
-        """Remember when."""
-        self.probes.append(self.clock.seconds())
-
-    def probe_failed(self) -> None:
-        """Remember when."""
-        self.failed.append(self.clock.seconds())
-
-    def test_exact(self) -> None:
-        """The interval is counted from the last sign of life, not from the last look."""
-        self.clock.advance(7)
-        self.heard = 7
-        self.clock.pump([1] * 9)
-        self.assertEqual(self.probes, [])
-        self.clock.pump([1] * 20)
-        self.assertEqual((self.probes, self.failed), ([17], [27]))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_answered(self) -> None:
-        """A sign of life after the probe starts everything over."""
-        self.clock.advance(10)
-        self.assertTrue(self.inactivity.probing)
-        self.heard = 11
-        self.clock.pump([1] * 11)
-        self.assertEqual((self.probes, self.failed), ([10, 21], []))
-
-    def test_excuse_after_the_probe(self) -> None:
-        """A silence that is excused is none, even when the probe is out."""
-        self.clock.advance(10)
-        self.excused = True
-        self.clock.advance(10)
-        self.excused = False
-        self.assertFalse(self.inactivity.probing)
-        self.clock.pump([1] * 20)
-        self.assertEqual((self.probes, self.failed), ([10, 30], [40]))
-
-    def test_stop(self) -> None:
-        """Stopped, it leaves no timer; that may be done again, and without a start."""
-        self.inactivity.stop()
-        self.inactivity.stop()
-        InactivityProbe(self.clock, 0, self).stop()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-
-class SpeakerTests(SessionCase):
-    """Asynchronous messages to those who do not read."""
-
-    def test_packets_are_dropped(self) -> None:
-        """Beyond the limit packets are dropped and counted, until the peer reads again."""
-        session, peer = self.connected(limits=Limits(packet_ins=5))
-        session.offer(b"0")
-        peer.transport.choke()
-        for _ in range(8):
-            session.offer(b"1")
-        self.assertEqual((peer.protocol.queued, session.counters.packet_ins_dropped), (5, 3))
-        peer.transport.unchoke()
-        session.offer(b"2")
-        self.assertEqual(peer.transport.value(), b"0111112")
-
-    def test_notices_are_not(self) -> None:
-        """Messages that must not be lost are kept; a peer that reads none of them is cut off."""
-        session, peer = self.connected(limits=Limits(notices=5))
-        for _ in range(10):
-            session.notify(b"0")
-        peer.transport.clear()
-        peer.transport.choke()
-        for _ in range(5):
-            session.notify(b"1")
-        peer.transport.unchoke()
-        self.assertEqual(peer.transport.value(), b"11111")
-        session.notify(b"2")
-        peer.transport.choke()
-        for _ in range(6):
-            session.notify(b"3")
-        self.assertTrue(session.closed)
-        self.assertEqual(self.owner.lost, ["5 messages not read"])
-        session.notify(b"4")

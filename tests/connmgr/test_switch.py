@@ -19,7 +19,7 @@ from agent.openflow.errors import TABLE_FULL, OpenFlowError
 from agent.openflow.match import Match
 from drivers.testing import ScriptableDriver
 from tests.connmgr.fakes import Peer, TurnClock, connect
-from tests.connmgr.test_connmgr import FakeBound
+from tests.connmgr.managers import FakeBound
 
 ADD, MODIFY, DELETE = of.FlowModCommand.ADD, of.FlowModCommand.MODIFY, of.FlowModCommand.DELETE
 REFUSED = OpenFlowError(TABLE_FULL)
