@@ -238,6 +238,9 @@ class ConnectionManager(Service):
         for session, data in self._tell(self._audience, message):
             session.notify(data)
 
+    def flushed(self) -> None:
+        """See :class:`agent.ofproto.interfaces.ISwitchObserver`."""
+
     def packet_in(self, event: PacketInEvent) -> None:
         """See :class:`agent.ofproto.interfaces.ISwitchObserver`."""
         wanted = event.controller_id

@@ -47,3 +47,8 @@ class ISwitchObserver(Interface):
 
     def port_status(message: PortStatus) -> None:
         """A port changed."""
+
+    def flushed() -> None:
+        """Every rule has been deleted, hidden ones too.  The switch may be called from here: what
+        it is told now comes before any request that waited for the flush.
+        """

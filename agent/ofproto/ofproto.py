@@ -170,8 +170,9 @@ class OFProto:
 
     def stop(self) -> Deferred[None]:
         """Forget what is in flight, and stop the driver; fires when it has stopped."""
-        if self.flushing is not None:
-            self.flushing.stop()
+        flushing, self.flushing = self.flushing, None
+        if flushing is not None:
+            flushing.stop()
         self.expiry.stop()
         self.ledger.stop()
         return self.driver.stop()
@@ -227,7 +228,9 @@ class OFProto:
         self.flow_mods.delete_rules(rules, of.RemovedReason.DELETE, self._flusher)
 
     def _flushed(self, _: None) -> None:
-        self.flushing = None
+        if self.flushing is not None:  # and not given up, with the bridge
+            self.flushing = None
+            self.observer.flushed()
 
     def idle(self) -> Condition:
         """A condition that clears when nothing is in flight."""

@@ -103,6 +103,8 @@ class Observer:
         self.removed: list[of.FlowRemoved] = []
         self.packet_ins: list[PacketInEvent] = []
         self.port_statuses: list[of.PortStatus] = []
+        self.flushes = 0
+        self.on_flushed: Callable[[], object] = lambda: None
 
     def flow_removed(self, message: of.FlowRemoved) -> None:
         """See :class:`agent.ofproto.interfaces.ISwitchObserver`, like the rest."""
@@ -115,6 +117,11 @@ class Observer:
     def port_status(self, message: of.PortStatus) -> None:
         """Remember what was said of a port."""
         self.port_statuses.append(message)
+
+    def flushed(self) -> None:
+        """Count, and do what the test wants."""
+        self.flushes += 1
+        self.on_flushed()
 
 
 class SwitchTestCase(SynchronousTestCase):
