@@ -15,7 +15,8 @@ from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
 from drivers.interfaces import Capabilities, IDriverHost, IRule, TableCounters
 from drivers.software.pipeline import Pipeline
-from drivers.software.ports import Port, Ports
+from drivers.software.port import Port
+from drivers.software.ports import Ports
 
 
 class Datapath:

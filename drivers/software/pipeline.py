@@ -22,7 +22,8 @@ from agent.openflow.messages import PacketInReason
 from agent.packet.classifier import Classifier
 from agent.packet.packet import Packet, parse
 from drivers.interfaces import IDriverHost, IRule, PacketInEvent, TableCounters
-from drivers.software.ports import NO_PACKET_IN, Port, Ports
+from drivers.software.port import NO_PACKET_IN, Port
+from drivers.software.ports import Ports
 from drivers.software.program import ActionSet, Program, compile_actions, compile_instructions
 
 MAX_PROGRAMS: Final = 4096

@@ -44,8 +44,9 @@ from agent.openflow.match import Match
 from agent.openflow.messages import PacketInReason, Port
 from agent.packet.flowkey import flow_key
 from drivers.software.driver import SoftwareDriver, create
+from drivers.software.memory import MemoryPort
 from drivers.software.pipeline import MAX_PROGRAMS, NO_COOKIE
-from drivers.software.ports import NO_FLOOD, NO_PACKET_IN, MemoryPort
+from drivers.software.port import NO_FLOOD, NO_PACKET_IN
 from drivers.software.program import ACTIONS, compile_actions, compile_instructions
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
 from drivers.testing.contract import FRAME, ODD_FRAMES
