@@ -12,6 +12,7 @@ import enum
 from typing import Final, Protocol
 
 from agent.openflow.errors import ROLE_BAD_ROLE, ROLE_STALE, OpenFlowError
+from agent.openflow.group_messages import GroupMod, MeterMod
 from agent.openflow.messages import FlowMod, PacketOut, PortMod, TableMod
 
 
@@ -24,7 +25,9 @@ class Role(enum.IntEnum):
     SLAVE = 3
 
 
-MODIFYING: Final[frozenset[type]] = frozenset({FlowMod, PacketOut, PortMod, TableMod})
+MODIFYING: Final[frozenset[type]] = frozenset(
+    {FlowMod, GroupMod, MeterMod, PacketOut, PortMod, TableMod}
+)
 """Requests that a slave may not make: IS_SLAVE."""
 
 NO_GENERATION: Final = 0xFFFFFFFFFFFFFFFF

@@ -19,6 +19,22 @@ from typing import Final, TypeAlias
 import attrs
 
 from agent.openflow.actions import Actions, Instructions
+from agent.openflow.group_messages import (
+    GroupDescReply,
+    GroupDescRequest,
+    GroupFeaturesReply,
+    GroupFeaturesRequest,
+    GroupMod,
+    GroupStatsReply,
+    GroupStatsRequest,
+    MeterConfigReply,
+    MeterConfigRequest,
+    MeterFeaturesReply,
+    MeterFeaturesRequest,
+    MeterMod,
+    MeterStatsReply,
+    MeterStatsRequest,
+)
 from agent.openflow.match import MATCH_ALL, Match
 
 OFP10: Final = 1
@@ -632,5 +648,19 @@ Message: TypeAlias = (
     | QueueStatsReply
     | TableFeaturesRequest
     | TableFeaturesReply
+    | GroupMod
+    | GroupStatsRequest
+    | GroupStatsReply
+    | GroupDescRequest
+    | GroupDescReply
+    | GroupFeaturesRequest
+    | GroupFeaturesReply
+    | MeterMod
+    | MeterStatsRequest
+    | MeterStatsReply
+    | MeterConfigRequest
+    | MeterConfigReply
+    | MeterFeaturesRequest
+    | MeterFeaturesReply
 )
 """Everything that is a frame of its own on the wire."""

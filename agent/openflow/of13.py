@@ -8,6 +8,8 @@ from construct import Padding
 
 from agent.openflow import (
     flows13,
+    groups13,
+    meters13,
     packets13,
     queues,
     stats13,
@@ -25,6 +27,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     *queues.KINDS13,
     *flows13.KINDS,
     *packets13.KINDS,
+    *groups13.KINDS,
+    *meters13.KINDS,
 )
 """Every type of message but the multipart ones."""
 
@@ -33,6 +37,12 @@ STATISTICS: Final = Multipart(
     Type13.MULTIPART_REQUEST,
     Type13.MULTIPART_REPLY,
     Padding(4),
-    (*stats13.STATISTICS, *flows13.STATISTICS, *table_features.STATISTICS),
+    (
+        *stats13.STATISTICS,
+        *flows13.STATISTICS,
+        *table_features.STATISTICS,
+        *groups13.STATISTICS,
+        *meters13.STATISTICS,
+    ),
 )
 """The multipart messages."""

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from agent.openflow import fields, messages
+from agent.openflow import group_messages as gm
 from agent.openflow.actions import (
     Action,
     ApplyActions,
@@ -303,9 +304,43 @@ def _only13() -> Iterator[Message]:
     yield messages.TableStatsReply([messages.TableStats(n, 5, 100, 90) for n in range(254)], XID)
     yield messages.PortStatsReply([attrs.evolve(_PORT_STATS, duration_sec=5, duration_nsec=6)], XID)
     yield messages.QueueStatsReply([messages.QueueStats(3, 4, 5, 6, 7, 8, 9)], XID)
+    yield from _groups()
+    yield from _meters()
     yield messages.TableFeaturesRequest(xid=XID)
     yield messages.TableFeaturesRequest((_TABLE, attrs.evolve(_TABLE, table_id=4)), XID)
     yield messages.TableFeaturesReply((_TABLE,), XID, more=True)
+
+
+BUCKETS: Final = (
+    gm.Bucket(0, 3, gm.GROUP_ANY, (Output(1),)),
+    gm.Bucket(7, messages.ANY, 9, ACTIONS13),
+    gm.Bucket(),
+)
+BANDS: Final = (gm.MeterBand(1, 1000, 100), gm.MeterBand(2, 500, 50, 3))
+
+
+def _groups() -> Iterator[Message]:
+    yield gm.GroupMod(0, 1, 5, BUCKETS, XID)
+    yield gm.GroupMod(2, 0, gm.GROUP_ALL, (), XID)
+    yield gm.GroupStatsRequest(5, XID)
+    stats = gm.GroupStats(5, 1, 1 << 40, 1 << 50, 3, 4, ((1, 2), (3, 4)))
+    yield gm.GroupStatsReply([stats, attrs.evolve(stats, buckets=())], XID, more=True)
+    yield gm.GroupDescRequest(XID)
+    yield gm.GroupDescReply([gm.GroupDesc(1, 5, BUCKETS), gm.GroupDesc(0, 6, ())], XID)
+    yield gm.GroupFeaturesRequest(XID)
+    yield gm.GroupFeaturesReply(0xF, 0xD, (1, 2, 3, 4), (5, 6, 7, 8), XID)
+
+
+def _meters() -> Iterator[Message]:
+    yield gm.MeterMod(0, 0xD, 5, BANDS, XID)
+    yield gm.MeterMod(2, 1, gm.METER_ALL, (), XID)
+    yield gm.MeterStatsRequest(5, XID)
+    stats = gm.MeterStats(5, 1, 1 << 40, 1 << 50, 3, 4, ((1, 2), (3, 4)))
+    yield gm.MeterStatsReply([stats, attrs.evolve(stats, bands=())], XID, more=True)
+    yield gm.MeterConfigRequest(5, XID)
+    yield gm.MeterConfigReply([gm.MeterConfig(0xD, 5, BANDS), gm.MeterConfig(1, 6, ())], XID)
+    yield gm.MeterFeaturesRequest(XID)
+    yield gm.MeterFeaturesReply(100, 6, 0xF, 255, 8, XID)
 
 
 MESSAGES: Final[dict[int, tuple[Message, ...]]] = {
