@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.ofproto.operations import Operation
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Criteria:
     """Which rules a MODIFY, a DELETE or a statistics request is about.
 
