@@ -392,7 +392,8 @@ class CompilerTests(PipelineCase):
 
     def test_every_action(self) -> None:
         """Each kind of action but groups can be executed, on any frame, applied and written."""
-        kinds = set(Action.__subclasses__())
+        # attrs makes each class anew for its slots; the first may not have been collected yet.
+        kinds = {kind for kind in Action.__subclasses__() if "__slots__" in kind.__dict__}
         self.assertEqual(kinds - ACTIONS, {GroupAction})
         self.assertEqual({type(action) for action in EXAMPLES}, ACTIONS)
         for action in EXAMPLES:

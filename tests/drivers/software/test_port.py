@@ -138,6 +138,7 @@ class PortTests(SynchronousTestCase):
         self.assertEqual({address >> 40 for address in addresses}, {0x02})
         self.assertEqual(self.port.hw_addr, hw_addr("br0", 7))
         self.assertEqual(hw_addr("br0", 1), 0x2ED84000001)
+
     def test_sent_is_bounded(self) -> None:
         """Only so many of the frames that were sent are kept."""
         for number in range(MemoryPort.kept + 5):
