@@ -44,6 +44,8 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.compare
+	@for part in core codec matches packet connmgr drivers; do \
+		echo; $(BIN)/python -m bench.$$part || exit 1; done
 
 fuzz: $(VENV)/test.stamp
 	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)

@@ -11,6 +11,7 @@ The bridges themselves are :class:`agent.bridge.Bridge`.
 from __future__ import annotations
 
 import gc
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, Protocol
@@ -95,6 +96,7 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         raise SystemExit(f"ofagent: {error}") from None
     _tune_garbage_collection()
+    _raise_descriptor_limit()
     return service
 
 
@@ -210,3 +212,12 @@ def _tune_garbage_collection() -> None:
     """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many open connections as the system lets this process have.
+
+    The usual soft limit of 1024 is there for programs that use select(2), which this one does not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

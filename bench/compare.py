@@ -20,6 +20,9 @@ from agent.openflow import messages as of
 from bench import load
 from bench.switches import Agent, OpenVSwitch, Switch
 
+CROWD: Final = 2000
+"""Connections that are open at once."""
+
 NAMES: Final = {1: "1.0", 4: "1.3"}
 
 
@@ -77,6 +80,13 @@ def measure(switch: Switch, sizes: list[int], flood: int) -> dict[Row, float]:
         )
         client.clear()
         probe.close()
+        client.close()
+    before = load.memory(switch.pid)
+    crowd = [load.Client(switch.address, of.OFP13) for _ in range(CROWD)]
+    used = (load.memory(switch.pid) - before) / CROWD
+    found[Row(f"memory a connection, of {CROWD:,}", "bytes")] = used
+    found[Row(f"echo on each of {CROWD:,} connections", "ms")] = 1e3 * load.echo_all(crowd)
+    for client in crowd:
         client.close()
     return found
 

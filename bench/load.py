@@ -274,6 +274,22 @@ def flood(load: Client, probe: Client, count: int, every: float = 0.005) -> list
     return times
 
 
+def echo_all(clients: list[Client]) -> float:
+    """Seconds until an echo request on every one of these connections has been answered."""
+    waiting = set()
+
+    def hear(client: Client) -> Callable[[int, int, bytes], None]:
+        return lambda kind, xid, frame: waiting.discard(client) if kind == 3 else None
+
+    start = time.perf_counter()
+    for client in clients:
+        waiting.add(client)
+        client.heard = hear(client)
+        client.queue(encode(client.version, of.EchoRequest(b"ofagent.", 5)))
+    run(clients, lambda: not waiting)
+    return time.perf_counter() - start
+
+
 def percentile(values: list[float], share: float) -> float:
     """The value that ``share`` of all do not exceed."""
     ordered = sorted(values)
