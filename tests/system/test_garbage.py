@@ -8,6 +8,7 @@ import struct
 
 from agent.openflow import messages as of
 from agent.openflow.codec import decode, encode, header
+from agent.openflow.match import MATCH_ALL
 from bench.load import memory
 from tests.system.agent import TIMEOUT, AgentCase
 
@@ -48,7 +49,7 @@ class GarbageTests(AgentCase):
         steady = self.controller()
         steady.barrier()
         chance = random.Random(SEED)
-        flow = encode(of.OFP13, of.FlowMod(0, of.MATCH_ALL, xid=9))
+        flow = encode(of.OFP13, of.FlowMod(0, MATCH_ALL, xid=9))
         inputs = [chance.randbytes(chance.randrange(1, 200)) for _ in range(50)]
         inputs += [struct.pack("!BBHI", 4, 14, length, 1) for length in range(8)]
         inputs += [struct.pack("!BBHI", version, 2, 8, 1) for version in (0, 2, 3, 5, 255)]
