@@ -106,7 +106,8 @@ RESERVED_PORTS: Final = frozenset(
     {Port.IN_PORT, Port.TABLE, Port.FLOOD, Port.ALL, Port.CONTROLLER, Port.LOCAL}
 )
 """The reserved ports that every OpenFlow switch must have (1.3.5 section 4.5), and the two which
-those without a traditional pipeline add easily.  TABLE is only for packet-outs."""
+those without a traditional pipeline add easily.  TABLE is only for packet-outs.  A driver which can
+forward as an ordinary switch does adds NORMAL (fail-open and in-band control need it)."""
 
 
 @attrs.frozen
@@ -311,6 +312,54 @@ class IDriver(Interface):
 
     def show() -> Mapping[str, object]:
         """Facts for the operator (``driver/show``): names in lower case, values printable."""
+
+
+@attrs.frozen
+class LearnedAddress:
+    """An Ethernet address, and the port that leads to it.
+
+    :ivar vlan: VLAN identifier; 0: untagged.
+    :ivar mac: 48 bits.
+    :ivar age: seconds since it was last seen.
+    """
+
+    port: int
+    vlan: int
+    mac: int
+    age: float
+
+
+@attrs.frozen
+class LearningStatistics:
+    """What learning of addresses has come to.
+
+    :ivar current: addresses known now.
+    :ivar maximum: addresses that can be known at once.
+    :ivar learned: how many were learned so far.
+    :ivar expired: how many of them were forgotten for their age.
+    :ivar evicted: how many had to make room.
+    :ivar moved: how often one turned up at another port.
+    """
+
+    current: int
+    maximum: int
+    learned: int
+    expired: int
+    evicted: int
+    moved: int
+
+
+class IForwardingDatabase(Interface):
+    """A driver that learns addresses, as the reserved port NORMAL asks for (``fdb/show``)."""
+
+    def learned_addresses() -> Sequence[LearnedAddress]:
+        """What is known, the longest unseen first."""
+
+    def forget_addresses() -> None:
+        """Forget everything (``fdb/flush``)."""
+
+    def learning_statistics() -> LearningStatistics:
+        """What it has counted of it."""
 
 
 class IFaultInjection(Interface):

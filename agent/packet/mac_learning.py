@@ -45,11 +45,17 @@ class MacTable:
 
     :ivar ageing: seconds for which an address is remembered.
     :ivar size: addresses remembered at once.
+    :ivar learned: how many addresses were learned that were not known, since the table was made;
+        the other counters likewise.
+    :ivar moved: how often a known one turned up at another port.
+    :ivar evicted: how many had to make room.
+    :ivar expired: how many were dropped for their age.
     """
 
     def __init__(self, ageing: float = AGEING, size: int = SIZE) -> None:
         self.ageing = ageing
         self.size = size
+        self.learned = self.moved = self.evicted = self.expired = 0
         # In the order in which they were last seen, so that the oldest is the first.
         self._entries: OrderedDict[tuple[int, int], MacEntry] = OrderedDict()
 
@@ -67,14 +73,26 @@ class MacTable:
         entry = self._entries.get(key)
         if entry is not None:
             moved = entry.port != port
-            entry.port = port
+            if moved:
+                entry.port = port
+                self.moved += 1
             entry.seen = now
             self._entries.move_to_end(key)
             return moved
+        self.expire(now)
         if len(self._entries) >= self.size:
             self._entries.popitem(last=False)
+            self.evicted += 1
         self._entries[key] = MacEntry(vlan, mac, port, now)
+        self.learned += 1
         return True
+
+    def would_learn(self, vlan: int, mac: int, port: int) -> bool:
+        """What :meth:`learn` would return, without learning."""
+        if mac & MULTICAST:
+            return False
+        entry = self._entries.get((vlan, mac))
+        return entry is None or entry.port != port
 
     def lookup(self, vlan: int, mac: int, now: float) -> int | None:
         """The port that leads to an address; None: nobody knows, so flood."""
@@ -94,11 +112,17 @@ class MacTable:
         """Forget everything."""
         self._entries.clear()
 
-    def entries(self, now: float) -> Iterator[MacEntry]:
-        """What is remembered, the longest unseen first; what is too old is dropped on the way."""
-        while self._entries:
-            key, entry = next(iter(self._entries.items()))
+    def expire(self, now: float) -> None:
+        """Drop what is too old."""
+        entries = self._entries
+        while entries:
+            key, entry = next(iter(entries.items()))
             if now - entry.seen <= self.ageing:
                 break
-            del self._entries[key]
+            del entries[key]
+            self.expired += 1
+
+    def entries(self, now: float) -> Iterator[MacEntry]:
+        """What is remembered, the longest unseen first; what is too old is dropped on the way."""
+        self.expire(now)
         yield from list(self._entries.values())

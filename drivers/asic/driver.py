@@ -36,7 +36,7 @@ from drivers.interfaces import (
 from drivers.options import Options, restricted
 from drivers.software.datapath import Datapath
 from drivers.software.ports import Ports
-from drivers.software.program import ACTIONS, INSTRUCTIONS
+from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED
 
 
 @implementer(IDriver, IFaultInjection, IClog)
@@ -56,7 +56,9 @@ class AsicDriver(Datapath):
         tcams = {table.table_id: Tcam(table.table_id, table.size) for table in profile.tables}
         self.hardware = Hardware(profile, tcams, seed)
         capabilities = Capabilities(
-            tables=tuple(tables), hardware=f"Simulated ASIC ({profile.name})"
+            tables=tuple(tables),
+            hardware=f"Simulated ASIC ({profile.name})",
+            reserved_ports=RESERVED,
         )
         super().__init__(
             capabilities, {table_id: tcam.rules for table_id, tcam in tcams.items()}, ports

@@ -9,16 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
 
 from agent.openflow.actions import Actions
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
-from drivers.interfaces import Capabilities, IDriverHost, IRule, TableCounters
+from drivers.interfaces import (
+    Capabilities,
+    IDriverHost,
+    IForwardingDatabase,
+    IRule,
+    LearnedAddress,
+    LearningStatistics,
+    TableCounters,
+)
 from drivers.software.pipeline import Pipeline
 from drivers.software.port import Port
 from drivers.software.ports import Ports
 
 
+@implementer(IForwardingDatabase)
 class Datapath:
     """The half of :class:`drivers.interfaces.IDriver` that is about packets.
 
@@ -73,7 +83,19 @@ class Datapath:
 
         :raises OpenFlowError: PORT_MOD_FAILED/BAD_PORT or BAD_CONFIG.
         """
-        return self._ports.modify(port_no, config, mask)
+        return self.pipeline.port_mod(port_no, config, mask)
+
+    def learned_addresses(self) -> list[LearnedAddress]:
+        """See :class:`drivers.interfaces.IForwardingDatabase`, like the next two."""
+        return self.pipeline.learned_addresses()
+
+    def forget_addresses(self) -> None:
+        """Forget what NORMAL has learned."""
+        self.pipeline.addresses.flush()
+
+    def learning_statistics(self) -> LearningStatistics:
+        """What it has counted of it."""
+        return self.pipeline.learning_statistics()
 
     def packet_out(self, data: bytes, in_port: int, actions: Actions) -> None:
         """Execute an action list on a frame."""

@@ -30,7 +30,7 @@ from drivers.interfaces import (
 from drivers.options import Options, restricted
 from drivers.software.datapath import Datapath
 from drivers.software.ports import Ports
-from drivers.software.program import ACTIONS, INSTRUCTIONS
+from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED
 
 DEFAULT_TABLES: Final = 254
 """As many as Open vSwitch has."""
@@ -51,7 +51,9 @@ class SoftwareDriver(Datapath):
             table.table_id: Classifier() for table in tables
         }
         self._sizes = {table.table_id: table.max_entries for table in tables}
-        capabilities = Capabilities(tables=tuple(tables), hardware="Software datapath")
+        capabilities = Capabilities(
+            tables=tuple(tables), hardware="Software datapath", reserved_ports=RESERVED
+        )
         super().__init__(capabilities, self._tables, ports)
 
     def submit(self, operations: Sequence[IOperation]) -> None:

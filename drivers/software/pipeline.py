@@ -17,11 +17,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from twisted.python.components import proxyForInterface
+
 from agent.openflow.actions import Actions, Instructions
-from agent.openflow.messages import PacketInReason
+from agent.openflow.messages import PacketInReason, PortDesc, PortReason
 from agent.packet.classifier import Classifier
+from agent.packet.mac_learning import MacTable
 from agent.packet.packet import Packet, parse
-from drivers.interfaces import IDriverHost, IRule, PacketInEvent, TableCounters
+from drivers.interfaces import (
+    IDriverHost,
+    IRule,
+    LearnedAddress,
+    LearningStatistics,
+    PacketInEvent,
+    TableCounters,
+)
+from drivers.software.normal import Normal
 from drivers.software.port import NO_PACKET_IN, Port
 from drivers.software.ports import Ports
 from drivers.software.program import ActionSet, Program, compile_actions, compile_instructions
@@ -81,6 +92,10 @@ class Run:
         for port in self._pipeline.ports.all_but(self.in_port):
             port.send(frame)
 
+    def normal(self) -> None:
+        """Let it go where an ordinary switch would send it."""
+        self._pipeline.normal(self)
+
     def to_tables(self) -> None:
         """Let a copy of it go through the tables; only a packet-out does so."""
         self._pipeline.process(Run(self._pipeline, self.packet.copy(), self.in_port))
@@ -102,14 +117,30 @@ class Run:
         return True
 
 
+class _PortWatch(proxyForInterface(IDriverHost)):  # type: ignore[misc]
+    """The agent, as ports know it; what they say of themselves is heard here, too."""
+
+    def __init__(self, host: IDriverHost, heard: Callable[[PortReason, PortDesc], object]) -> None:
+        super().__init__(host)
+        self._heard = heard
+
+    def port_status(self, reason: PortReason, desc: PortDesc) -> None:
+        """A port changed."""
+        self._heard(reason, desc)
+        self.original.port_status(reason, desc)
+
+
 class Pipeline:
     """The tables and ports of one bridge, and what becomes of packets there.
 
     :ivar ports: the ports.
+    :ivar addresses: what NORMAL has learned.
     """
 
     def __init__(self, tables: Mapping[int, Classifier[IRule]], ports: Ports) -> None:
         self.ports = ports
+        self.addresses = MacTable()
+        self._normal = Normal(ports, self.addresses)
         self._tables = tables
         self._lookups = dict.fromkeys(tables, 0)
         self._matches = dict.fromkeys(tables, 0)
@@ -124,7 +155,7 @@ class Pipeline:
         """
         self._host = host
         self._now = host.now
-        self.ports.open(host, self.receive)
+        self.ports.open(_PortWatch(host, self._normal.port_changed), self.receive)
 
     def close(self) -> None:
         """End."""
@@ -141,6 +172,21 @@ class Pipeline:
         for step in compile_actions(actions):
             if step(run):
                 break
+
+    def port_mod(self, port_no: int, config: int, mask: int) -> PortDesc:
+        """See :meth:`drivers.interfaces.IDriver.port_mod`."""
+        desc = self.ports.modify(port_no, config, mask)
+        self._normal.port_changed(PortReason.MODIFY, desc)
+        return desc
+
+    def normal(self, run: Run) -> None:
+        """Send a packet where NORMAL does."""
+        packet = run.packet
+        ports = self._normal.decide(packet.key, run.in_port, self._now()).ports
+        if ports:
+            frame = packet.frame()
+            for port in ports:
+                port.send(frame)
 
     def process(self, run: Run) -> None:
         """Take a packet through the tables, from the first."""
@@ -216,6 +262,27 @@ class Pipeline:
                 rule.cookie if rule is not None else NO_COOKIE,
                 max_len,
             )
+        )
+
+    def learned_addresses(self) -> list[LearnedAddress]:
+        """See :class:`drivers.interfaces.IForwardingDatabase`."""
+        now = self._now()
+        return [
+            LearnedAddress(entry.port, entry.vlan, entry.mac, now - entry.seen)
+            for entry in self.addresses.entries(now)
+        ]
+
+    def learning_statistics(self) -> LearningStatistics:
+        """See :class:`drivers.interfaces.IForwardingDatabase`."""
+        addresses = self.addresses
+        addresses.expire(self._now())
+        return LearningStatistics(
+            len(addresses),
+            addresses.size,
+            addresses.learned,
+            addresses.expired,
+            addresses.evicted,
+            addresses.moved,
         )
 
     def table_counters(self) -> dict[int, TableCounters]:

@@ -51,6 +51,7 @@ from agent.openflow.actions import (
 from agent.openflow.fields import METADATA, NW_TTL
 from agent.openflow.messages import Port
 from agent.packet.setfield import Writer, field_writer, tp_dst_writer, tp_src_writer
+from drivers.interfaces import RESERVED_PORTS
 
 if TYPE_CHECKING:
     from drivers.software.pipeline import Run
@@ -79,6 +80,8 @@ def _output(action: Output) -> Step:
         return lambda run: run.back()
     if port == Port.TABLE:
         return lambda run: run.to_tables()
+    if port == Port.NORMAL:
+        return lambda run: run.normal()
     if port == Port.FLOOD:
         return lambda run: run.flood()
     if port == Port.ALL:
@@ -124,6 +127,8 @@ _COMPILERS: Final[dict[type[Action], tuple[int, Callable[[Any], Step]]]] = {
 }
 # fmt: on
 
+RESERVED: Final = RESERVED_PORTS | {Port.NORMAL}
+"""The reserved ports that can be output to."""
 ACTIONS: Final = frozenset(_COMPILERS)
 """The kinds of actions that can be executed."""
 INSTRUCTIONS: Final[frozenset[type]] = frozenset(

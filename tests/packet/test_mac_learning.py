@@ -68,6 +68,37 @@ class MacTableTests(SynchronousTestCase):
         self.table.flush()
         self.assertEqual(len(self.table), 0)
 
+    def test_counts(self) -> None:
+        """It counts what it learned, what moved, what made room and what was too old."""
+        self.table.learn(0, A, 1, 0)
+        self.table.learn(0, A, 1, 1)
+        self.table.learn(0, A, 2, 2)
+        self.table.learn(0, B, 2, 3)
+        self.table.learn(0, C, 3, 4)
+        self.table.learn(0, A | MULTICAST, 3, 4)
+        self.table.learn(0, A, 1, 14)
+        table = self.table
+        self.assertEqual(
+            (table.learned, table.moved, table.evicted, table.expired), (4, 1, 1, 1)
+        )
+
+    def test_old_ones_make_room_first(self) -> None:
+        """An address that is too old is not counted as one that had to make room."""
+        self.table.learn(0, A, 1, 0)
+        self.table.learn(0, B, 1, 11)
+        self.table.learn(0, C, 1, 11)
+        self.assertEqual((self.table.evicted, self.table.expired, len(self.table)), (0, 1, 2))
+
+    def test_would_learn(self) -> None:
+        """It can be asked whether an address would be news, which teaches it nothing."""
+        self.assertTrue(self.table.would_learn(0, A, 1))
+        self.assertTrue(self.table.would_learn(0, A, 1))
+        self.table.learn(0, A, 1, 0)
+        self.assertFalse(self.table.would_learn(0, A, 1))
+        self.assertTrue(self.table.would_learn(0, A, 2))
+        self.assertTrue(self.table.would_learn(1, A, 1))
+        self.assertFalse(self.table.would_learn(0, B | MULTICAST, 1))
+
     @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(1, 3))))
     def test_against_a_log(self, seen: list[tuple[int, int, int]]) -> None:
         """A table large enough finds each address where the log last has it."""
