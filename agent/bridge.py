@@ -19,6 +19,8 @@ import agent as package
 from agent.admin.config import BridgeConfig, Config
 from agent.admin.listeners import Listener
 from agent.connmgr.connmgr import ConnectionManager
+from agent.connmgr.failopen import FailOpen, Standalone, trigger_duration
+from agent.connmgr.interfaces import Policy
 from agent.connmgr.tls import context_factory
 from agent.ofproto.ofproto import OFProto
 from agent.openflow.messages import OFP10
@@ -71,6 +73,15 @@ class Bridge(Service):
             _certificates(config, agent),
         )
         self.ofproto.observer = self.connections
+        if config.fail_mode == "standalone":
+            self.connections.add_policy(self._standalone(reactor))
+
+    def _standalone(self, reactor: Any) -> Policy:
+        """What keeps the bridge forwarding when nobody controls it."""
+        probes = [controller.inactivity_probe for controller in self.config.controllers]
+        if not probes:
+            return Standalone(self.ofproto)
+        return FailOpen(self.ofproto, reactor, self.connections, trigger_duration(probes))
 
     def startService(self) -> None:
         """Start the hardware, then the connections."""

@@ -11,7 +11,7 @@ An asynchronous message is encoded once a version, however many get it, and thos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from twisted.application.service import Service
@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from agent.connmgr import status
 from agent.connmgr.asyncmsg import Asynchronous, for_version, packet_in, wants
-from agent.connmgr.interfaces import Owner, Switch
+from agent.connmgr.interfaces import Owner, Policy, Switch
 from agent.connmgr.listener import MAX_CONNECTIONS, BoundSocket, ServiceListener
 from agent.connmgr.ofconn import OFConn
 from agent.connmgr.reconnect import ReconnectingConnection
@@ -45,7 +45,7 @@ from agent.connmgr.target import Kind, Target
 from agent.ofproto.interfaces import ISwitchObserver, PacketInEvent
 from agent.openflow.codec import encode
 from agent.openflow.errors import OpenFlowError
-from agent.openflow.messages import FlowRemoved, PortStatus
+from agent.openflow.messages import FlowRemoved, PacketInReason, Port, PortStatus
 
 CONNECT_TIMEOUT: Final = 10
 """Seconds until an attempt to connect has failed."""
@@ -74,6 +74,8 @@ class ConnectionManager(Service):
     :ivar bridge: the bridge's name.
     :ivar roles: who is master.
     :ivar hello_timeout: seconds that a peer has to say HELLO.
+    :ivar last_admitted: when a controller that had taken control was last heard of before it was
+        lost, or the start, in seconds of the clock.
     """
 
     _log = Logger()
@@ -101,12 +103,14 @@ class ConnectionManager(Service):
         self.bridge = switch.name
         self.roles = Roles()
         self.hello_timeout = hello_timeout
+        self.last_admitted = 0.0
         self._switch = switch
         self._reactor = reactor
         self._versions = frozenset(versions)
         self._tls = tls
         self._limits = limits
         self._audience: dict[OFConn, None] = {}
+        self._policies: list[Policy] = []
         self._unix_clients = 0
         self._controllers = [self._controller(settings) for settings in controllers]
         self._listeners = [
@@ -118,9 +122,16 @@ class ConnectionManager(Service):
 
     # --- life ------------------------------------------------------------------------------------
 
+    def add_policy(self, policy: Policy) -> None:
+        """Let a policy know what happens, from the start to the end."""
+        self._policies.append(policy)
+
     def startService(self) -> None:
         """Dial and accept, from now on."""
         super().startService()  # type: ignore[no-untyped-call]
+        self.last_admitted = self._reactor.seconds()
+        for policy in self._policies:
+            policy.start()
         for listener in self._listeners:
             listener.start()
         for controller in self._controllers:
@@ -129,6 +140,9 @@ class ConnectionManager(Service):
     def stopService(self) -> Deferred[None]:
         """Close everything; fires when all of it is closed, after a second at most."""
         super().stopService()  # type: ignore[no-untyped-call]
+        policies, self._policies = self._policies, []
+        for policy in policies:
+            policy.stop()
         waits = [controller.stop() for controller in self._controllers]
         waits += [listener.stop() for listener in self._listeners]
         return DeferredList(waits).addCallback(lambda _: None)
@@ -147,10 +161,19 @@ class ConnectionManager(Service):
     @property
     def admitted(self) -> bool:
         """Whether some controller that we dialled has taken control."""
-        return any(
-            controller.session is not None and controller.session.admitted
-            for controller in self._controllers
-        )
+        return any(session.admitted for session in self._primaries())
+
+    @property
+    def connected(self) -> bool:
+        """Whether some controller that we dialled is connected."""
+        return any(True for _ in self._primaries())
+
+    def _primaries(self) -> Iterator[OFConn]:
+        """The sessions with controllers that have agreed on a version."""
+        for controller in self._controllers:
+            session = controller.session
+            if session is not None and session.version and not session.closed:
+                yield session
 
     # --- making sessions -------------------------------------------------------------------------
 
@@ -213,6 +236,11 @@ class ConnectionManager(Service):
     def session_ready(self, session: OFConn) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self.session_audience(session)
+        self._controllers_changed(session)
+
+    def session_admitted(self, session: OFConn) -> None:
+        """See :class:`agent.connmgr.interfaces.Owner`."""
+        self._controllers_changed(session)
 
     def session_audience(self, session: OFConn) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
@@ -225,6 +253,14 @@ class ConnectionManager(Service):
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self._audience.pop(session, None)
         self._log.debug("{connection}: {reason}", connection=session.name, reason=reason)
+        if session.settings.kind is ConnectionKind.PRIMARY and session.admitted:
+            self.last_admitted = max(self.last_admitted, session.channel.last_received)
+        self._controllers_changed(session)
+
+    def _controllers_changed(self, session: OFConn) -> None:
+        if session.settings.kind is ConnectionKind.PRIMARY:
+            for policy in self._policies:
+                policy.controllers_changed()
 
     # --- asynchronous messages (ISwitchObserver) -------------------------------------------------
 
@@ -237,9 +273,13 @@ class ConnectionManager(Service):
         """See :class:`agent.ofproto.interfaces.ISwitchObserver`."""
         for session, data in self._tell(self._audience, message):
             session.notify(data)
+        for policy in self._policies:
+            policy.ports_changed()
 
     def flushed(self) -> None:
         """See :class:`agent.ofproto.interfaces.ISwitchObserver`."""
+        for policy in self._policies:
+            policy.flushed()
 
     def packet_in(self, event: PacketInEvent) -> None:
         """See :class:`agent.ofproto.interfaces.ISwitchObserver`."""
@@ -248,6 +288,12 @@ class ConnectionManager(Service):
         if audience:
             for session, data in self._tell(audience, packet_in(event)):
                 session.offer(data)
+
+    def bogus_packet_in(self, data: bytes) -> None:
+        """Send the controllers a packet that does not exist, to see whether they react."""
+        event = PacketInEvent(data, Port.LOCAL, PacketInReason.NO_MATCH)
+        for session, frame in self._tell(self._primaries(), packet_in(event)):
+            session.offer(frame)
 
     def _tell(
         self, audience: Iterable[OFConn], message: Asynchronous

@@ -68,8 +68,33 @@ class Owner(Protocol):
     def session_ready(self, session: OFConn) -> None:
         """A version is agreed on."""
 
+    def session_admitted(self, session: OFConn) -> None:
+        """The peer has done something that it does only if it wants to control us."""
+
     def session_audience(self, session: OFConn) -> None:
         """It has begun or ceased to want asynchronous messages."""
 
     def session_lost(self, session: OFConn, reason: str) -> None:
         """It is over.  Called once, also when no version was ever agreed on."""
+
+
+class Policy(Protocol):
+    """What a bridge does by itself because of how its controllers are: fail-open, in-band control.
+
+    It is told what happens, by the connection manager, and never from within the switch.
+    """
+
+    def start(self) -> None:
+        """The bridge begins to work; before its controllers are dialled."""
+
+    def stop(self) -> None:
+        """The bridge goes: let go of timers, and of what is waited for.  Called once."""
+
+    def controllers_changed(self) -> None:
+        """A controller was connected, admitted or lost."""
+
+    def ports_changed(self) -> None:
+        """A port was added, removed or changed."""
+
+    def flushed(self) -> None:
+        """Every rule has been deleted, those of this policy too."""

@@ -51,9 +51,16 @@ _NOT_ADMITTING: Final[frozenset[type]] = frozenset(
         of.FeaturesRequest,
         of.GetConfigRequest,
         of.SetConfig,
+        of.QueueGetConfigRequest,
+        of.GetAsyncRequest,
+        of.TableFeaturesRequest,
+        of.Experimenter,
     }
 )
 """What a controller may say before it has decided to control us, as in Open vSwitch."""
+
+ADMITTED_AFTER: Final = 30.0
+"""Seconds after which a controller who still speaks to us has admitted us, whatever it says."""
 
 
 @implementer(IRequester, IFrameReceiver)
@@ -97,6 +104,7 @@ class OFConn(Speaker):
         self._condition: Condition | None = None
         self._waiter: Deferred[None] | None = None
         self._ready = False
+        self._greeted_at = 0.0
         self._hello_timer: IDelayedCall | None = None
         self._probe: InactivityProbe | None = None
 
@@ -178,6 +186,7 @@ class OFConn(Speaker):
             self.frame_refused(frame, error.code, error.text)
             return False
         self.version = version
+        self._greeted_at = self._clock.seconds()
         self.channel.greeted()
         self._stop_timers()
         self._probe = InactivityProbe(self._clock, self.settings.inactivity_probe, self)
@@ -247,8 +256,8 @@ class OFConn(Speaker):
     def _execute(self, message: of.Message, frame: bytes) -> bool:
         """Run a message; this is the hot path.  Returns whether the next one may follow."""
         kind = message.__class__
-        if not self.admitted and kind not in _NOT_ADMITTING:
-            self.admitted = True
+        if not self.admitted:
+            self._judge(kind)
         try:
             own = OWN.get(kind)
             if own is not None:
@@ -275,6 +284,13 @@ class OFConn(Speaker):
         except Exception:
             self.crashed(frame)
         return True
+
+    def _judge(self, kind: type) -> None:
+        """Is this what a controller says who controls us?"""
+        patience = self._clock.seconds() - self._greeted_at
+        if kind not in _NOT_ADMITTING or patience >= ADMITTED_AFTER:
+            self.admitted = True
+            self._owner.session_admitted(self)
 
     def retry(self) -> bool:
         """Run the postponed message again, if its condition has cleared."""

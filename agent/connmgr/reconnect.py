@@ -317,6 +317,10 @@ class ReconnectingConnection:
         self._inputs.proved()
         self._owner.session_ready(session)
 
+    def session_admitted(self, session: OFConn) -> None:
+        """See :class:`agent.connmgr.interfaces.Owner`."""
+        self._owner.session_admitted(session)
+
     def session_audience(self, session: OFConn) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self._owner.session_audience(session)

@@ -89,8 +89,9 @@ class HiddenRules:
 
     def refresh(self) -> None:
         """See that the rules are there: something may have happened to them."""
+        self._forget_waits()
         for key in list(self._known | dict.fromkeys(self._wanted)):
-            if key not in self._waits and key not in self._failed:
+            if key not in self._failed:
                 self._settle(key)
         if self.settled:
             self._delay = FIRST_RETRY
@@ -105,10 +106,7 @@ class HiddenRules:
             if call is not None:
                 call.cancel()
         self._turn = self._retry = None
-        waits = list(self._waits.values())
-        self._waits.clear()
-        for waiter in waits:
-            waiter.cancel()
+        self._forget_waits()
 
     # --- one rule ----------------------------------------------------------------------------
 
@@ -166,6 +164,12 @@ class HiddenRules:
     def _look(self) -> None:
         self._turn = None
         self.refresh()
+
+    def _forget_waits(self) -> None:
+        waits = list(self._waits.values())
+        self._waits.clear()
+        for waiter in waits:
+            waiter.cancel()
 
     def _wait(self, key: _Key, condition: Condition) -> None:
         waiter = self._waits[key] = condition.wait()

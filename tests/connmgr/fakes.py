@@ -124,12 +124,17 @@ class FakeOwner:
 
     def __init__(self) -> None:
         self.ready: list[OFConn] = []
+        self.admitted = 0
         self.audience: list[OFConn] = []
         self.lost: list[str] = []
 
     def session_ready(self, session: OFConn) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self.ready.append(session)
+
+    def session_admitted(self, session: OFConn) -> None:
+        """See :class:`agent.connmgr.interfaces.Owner`."""
+        self.admitted += 1
 
     def session_audience(self, session: OFConn) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""

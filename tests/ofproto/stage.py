@@ -24,6 +24,7 @@ from agent.openflow.actions import ApplyActions, Instructions, Output
 from agent.openflow.errors import ErrorCode, OpenFlowError
 from agent.openflow.match import MATCH_ALL, Match
 from drivers.interfaces import (
+    RESERVED_PORTS,
     Capabilities,
     IRule,
     OperationKind,
@@ -129,10 +130,12 @@ class SwitchTestCase(SynchronousTestCase):
 
     :ivar max_entries: of each of the driver's tables.
     :ivar max_pending: the cap on groups in flight.
+    :ivar reserved_ports: those that the driver can output to.
     """
 
     max_entries = (8, 8)
     max_pending = 50
+    reserved_ports = RESERVED_PORTS
 
     def setUp(self) -> None:
         """Start a switch with two small tables."""
@@ -142,7 +145,8 @@ class SwitchTestCase(SynchronousTestCase):
                 tuple(
                     TableCapabilities(number, f"table{number}", size)
                     for number, size in enumerate(self.max_entries)
-                )
+                ),
+                reserved_ports=self.reserved_ports,
             )
         )
         self.observer = Observer()

@@ -165,12 +165,15 @@ class WaitTests(HiddenTestCase):
         self.assertEqual(len(self.rules()), 2)
 
     def test_change_during_flush(self) -> None:
-        """What is wanted of them meanwhile is so after the flush."""
+        """What is wanted of them meanwhile is so after the flush, and before any request."""
         self.install(FIRST)
-        self.switch.flush()
+        flush = self.switch.flush()
         self.turn()
         self.hidden.set([SECOND])
+        order = []
+        flush.wait().addCallback(lambda _: order.extend(self.installed()))
         self.settle()
+        self.assertEqual(order, [(SECOND.priority, SECOND.match)])
         self.assertEqual(self.installed(), [(SECOND.priority, SECOND.match)])
 
 
@@ -264,7 +267,6 @@ class StopTests(HiddenTestCase):
         self.hidden.set([BAD, SECOND])
         self.turn()
         self.hidden.set([FIRST])
-        self.hidden.set([BAD])
         groups = list(self.switch.ledger.groups)
         self.assertEqual([len(group._waiters or ()) for group in groups], [1, 1])
         self.hidden.stop()
