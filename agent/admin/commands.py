@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from agent.admin import coverage
 from agent.admin.commands_bridges import Agent
 from agent.admin.commands_driver import DriverCommands
+from agent.admin.commands_fdb import ForwardingCommands
 from agent.admin.commands_flows import FlowCommands
 from agent.admin.commands_ofproto import OFProtoCommands
 from agent.admin.commands_process import CoverageCommands, LogCommands, ProcessCommands
@@ -38,4 +39,5 @@ def commands(
     OFProtoCommands(agent, clock).register(registry)
     FlowCommands(agent, clock).register(registry)
     DriverCommands(agent).register(registry)
+    ForwardingCommands(agent, clock).register(registry)
     return registry
