@@ -34,6 +34,7 @@ class SlowHardwareTests(AgentCase):
         busy, other = self.controller(), self.controller()
         start = time.monotonic()
         busy.send(*[add(index) for index in range(20)], of.BarrierRequest(7))
+        busy.echo()  # by now the agent has read all of it, in whatever order it reads connections
         self.assertEqual(len(other.flows()), 20)
         echoes: dict[str, list[float]] = {"same": [], "other": []}
         while not any(isinstance(found.message, of.BarrierReply) for found in busy.arrivals):
