@@ -252,7 +252,11 @@ class OperationLedger:
             for other in self.groups:
                 if other.started >= group.started:
                     other.progress = max(other.progress, group.progress)
-        group.owner.group_ended(group)
+        try:
+            group.owner.group_ended(group)
+        except Exception:
+            # Whatever is wrong with one connection, others wait for this group and its place.
+            self._log.failure("{connection} cannot be told", connection=group.owner.name)
         group.clear()
         # Groups and operations refer to each other: part them, so that no garbage collector need.
         group.operations = ()

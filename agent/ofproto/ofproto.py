@@ -300,11 +300,16 @@ class OFProto:
         if operation.kind is OperationKind.DELETE:
             self.expiry.forget(rule)
             if rule.send_flow_removed and not rule.hidden:
-                self.observer.flow_removed(
-                    statistics.flow_removed(rule, operation.reason, self.now())
-                )
+                self._flow_removed(rule, operation.reason)
         elif rule.idle_timeout or rule.hard_timeout or operation.old is not None:
             self.expiry.watch(rule)
+
+    def _flow_removed(self, rule: Rule, reason: int) -> None:
+        try:
+            self.observer.flow_removed(statistics.flow_removed(rule, reason, self.now()))
+        except Exception:
+            # The rest of the group must end, whatever is wrong with those who are told.
+            self._log.failure("{bridge}: nobody can be told of a rule", bridge=self.name)
 
     def _expire(self, rules: Sequence[Rule], reason: of.RemovedReason) -> None:
         self.flow_mods.delete_rules(rules, reason, self._expirer)

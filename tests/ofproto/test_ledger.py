@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 
 from agent.ofproto.ledger import BATCH
 from agent.ofproto.operations import Operation, OperationGroup, State
@@ -21,6 +22,7 @@ from tests.ofproto.stage import (
     PORT3,
     PORT4,
     REFUSED,
+    SEND_FLOW_REM,
     ThreeRulesTestCase,
     essence,
     output,
@@ -145,6 +147,23 @@ class LifeTests(ThreeRulesTestCase):
         self.assertIs(operation.old, before)
         self.assertEqual(operation.rule.handle, before.handle)
         self.driver.finish_all()
+
+    def test_deaf(self) -> None:
+        """Whatever is wrong with those who are told, a group ends, and who waits for it goes on."""
+
+        def deaf(self: object, told: object) -> None:
+            raise RuntimeError("what?")
+
+        self.add(PORT1, flags=SEND_FLOW_REM)
+        group = self.start(DELETE)
+        waiter = self.postponed(self.send, ADD, PORT1, requester=self.old).wait()
+        self.patch(self.requester, "group_ended", partial(deaf, None))
+        self.patch(self.observer, "flow_removed", partial(deaf, None))
+        self.driver.finish_all()
+        self.assertTrue(group.ended)
+        self.successResultOf(waiter)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assert_settled()
 
     def test_large_request(self) -> None:
         """A request about very many rules is handed to the driver over several turns."""
