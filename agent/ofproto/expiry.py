@@ -148,7 +148,7 @@ class Expiry:
             elif reason is confirmed:
                 due.append(rule)
             elif confirmed is RemovedReason.IDLE_TIMEOUT:
-                self._schedule(handle, now)
+                self._schedule(handle, self.clock.seconds())
             else:
                 unsure.append(handle)
         if due:

@@ -20,6 +20,7 @@ vSwitch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -52,6 +53,8 @@ CHECK_OVERLAP = int(FlowModFlags.CHECK_OVERLAP)
 RESET_COUNTS = int(FlowModFlags.RESET_COUNTS)
 EMERG = int(FlowModFlags.EMERG)
 KNOWN_FLAGS = 0x1F
+
+_first_to_go = attrgetter("table_id", "priority")
 
 
 class FlowMods:
@@ -100,8 +103,7 @@ class FlowMods:
         self, rules: Sequence[Rule], reason: RemovedReason, requester: IRequester
     ) -> OperationGroup | None:
         """Delete these rules, none of which is pending, as one group: expiry, eviction, flush."""
-        operations = [self._deletion(rule, reason) for rule in rules]
-        return self._start(0, requester, operations, atomic=False)
+        return self._start(0, requester, self._deletions(rules, reason), atomic=False)
 
     # --- checks ------------------------------------------------------------------------------
 
@@ -291,8 +293,16 @@ class FlowMods:
         strict = request.command == DELETE_STRICT
         criteria = self._criteria(request, requester, strict)
         selected = self._selected(self._some_tables(request, requester), criteria)
-        operations = [self._deletion(rule, RemovedReason.DELETE) for rule in selected]
+        operations = self._deletions(selected, RemovedReason.DELETE)
         return self._start(request.xid, requester, operations, atomic=False)
+
+    def _deletions(self, rules: Sequence[Rule], reason: RemovedReason) -> list[Operation]:
+        """The deletions of these rules, in such an order that a packet which comes meanwhile meets
+        the rule it would have met before, or none: the first table and the lowest priority first.
+        """
+        if len(rules) > 1:
+            rules = sorted(rules, key=_first_to_go)
+        return [self._deletion(rule, reason) for rule in rules]
 
     def _deletion(self, rule: Rule, reason: RemovedReason) -> Operation:
         return Operation(OperationKind.DELETE, rule, rule, self.tables[rule.table_id], reason)

@@ -319,6 +319,18 @@ class DeleteTests(SwitchTestCase):
             [(rule.match, rule.priority) for rule in self.rules()], [(IP1, 1), (PORT1, 2)]
         )
 
+    def test_order(self) -> None:
+        """The first table and the lowest priority go first: a packet that comes meanwhile meets the
+        rule that it would have met before, or none."""
+        for table_id, priority in ((1, 5), (0, 7), (0, 3), (1, 2), (0, 5)):
+            self.add(PORT1, priority=priority, table_id=table_id)
+        self.start(DELETE, table_id=ALL_TABLES)
+        self.assertEqual(
+            [(op.rule.table_id, op.rule.priority) for op in self.driver.in_flight],
+            [(0, 3), (0, 5), (0, 7), (1, 2), (1, 5)],
+        )
+        self.driver.finish_all()
+
     def test_nothing(self) -> None:
         """Where no rule is meant there is nothing to do, and no error."""
         self.add(PORT1)
