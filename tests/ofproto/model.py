@@ -9,7 +9,6 @@ Sources: OpenFlow 1.0.1 section 4.6, OpenFlow 1.3.5 section 6.4.
 
 from __future__ import annotations
 
-import copy
 from typing import Final, TypeAlias
 
 import attrs
@@ -26,6 +25,7 @@ RESET_COUNTS: Final = 4
 EMERG: Final = 1 << 15
 
 IDLE, HARD, DELETED = range(3)
+EVICTED: Final = 5
 """Reasons why a rule goes."""
 
 TABLES: Final = 2
@@ -140,6 +140,23 @@ class Entry:
         """What tells it from others."""
         return (self.table, self.priority, self.pattern)
 
+    def clone(self) -> Entry:
+        """Another one like it."""
+        return Entry(
+            self.table,
+            self.priority,
+            self.pattern,
+            self.outputs,
+            self.cookie,
+            self.idle,
+            self.hard,
+            self.flags,
+            self.created,
+            self.modified,
+            self.packets,
+            self.used,
+        )
+
     def deadline(self) -> tuple[float, int]:
         """When it goes if nothing happens to it, and why."""
         idle = max(self.used, self.created) + self.idle if self.idle else float("inf")
@@ -173,7 +190,7 @@ class Model:
     def clone(self) -> Model:
         """Another switch in the same state."""
         other = Model(self.sizes)
-        other.entries = [copy.copy(entry) for entry in self.entries]
+        other.entries = [entry.clone() for entry in self.entries]
         return other
 
     # --- requests ----------------------------------------------------------------------------
@@ -185,11 +202,13 @@ class Model:
         internal: bool,
         now: float,
         refused: bool | frozenset[Key] = False,
+        victim: Key | None = None,
     ) -> frozenset[str]:
         """Execute a request.
 
         :param refused: of a DELETE, the rules that the hardware would not delete; of anything else,
             whether the hardware refused it.
+        :param victim: the rule that the switch chose to make room for another.
         :returns: which errors may be the answer; none: there must be no error.  What the hardware
             said is not among them, the caller knows that.
         """
@@ -197,14 +216,14 @@ class Model:
         if wrong:
             return wrong
         if order.command == ADD:
-            return self._add(order, version, now, bool(refused))
+            return self._add(order, version, now, bool(refused), victim)
         selected = [e for e in self.entries if self._selects(order, version, internal, e)]
         if order.command in (DELETE, DELETE_STRICT):
             stay = refused if isinstance(refused, frozenset) else frozenset()
             self._remove([entry for entry in selected if entry.key not in stay], DELETED)
             return frozenset()
         if not selected and version == OFP10:
-            return self._add(order, version, now, bool(refused))
+            return self._add(order, version, now, bool(refused), victim)
         if not refused:
             for entry in selected:
                 entry.outputs = order.outputs
@@ -251,7 +270,9 @@ class Model:
             return False
         return order.command < DELETE or order.out_port in (ANY, *entry.outputs)
 
-    def _add(self, order: Order, version: int, now: float, refused: bool) -> frozenset[str]:
+    def _add(
+        self, order: Order, version: int, now: float, refused: bool, victim: Key | None
+    ) -> frozenset[str]:
         table = 0 if order.table == ALL_TABLES else order.table
         packets = order.pattern.packets
         here = [entry for entry in self.entries if entry.table == table]
@@ -260,10 +281,18 @@ class Model:
         wrong = set()
         if order.flags & CHECK_OVERLAP and any(entry.pattern & packets for entry in alike):
             wrong.add("FLOW_MOD_FAILED.OVERLAP")
-        if not same and len(here) >= self.sizes[table]:
+        full = not same and len(here) >= self.sizes[table]
+        if full and victim is None:
             wrong.add("FLOW_MOD_FAILED.TABLE_FULL")
         if wrong or refused:
             return frozenset(wrong)
+        if victim is not None:
+            gone = self.find(victim)
+            assert full, f"{victim} makes room where there is room"
+            assert gone in here, f"{victim} is not in the table"
+            assert gone.idle or gone.hard, f"{gone} makes room though it would stay"
+            assert gone.priority < HIDDEN, f"{gone} makes room though it is the agent's own"
+            self._remove([gone], EVICTED)
         new = Entry(
             table,
             order.priority,

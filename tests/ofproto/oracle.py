@@ -24,7 +24,7 @@ from agent.openflow import messages as of
 from agent.openflow.actions import Output, actions_of
 from drivers.interfaces import OperationKind
 from drivers.testing import ScriptableDriver
-from tests.ofproto.model import DELETE, Entry, Key, Model, Order, Pattern
+from tests.ofproto.model import DELETE, EVICTED, Entry, Key, Model, Order, Pattern
 from tests.ofproto.session import Session
 from tests.ofproto.stage import Observer, essence
 
@@ -41,6 +41,9 @@ PATTERNS: Final = (
 """What rules match: patterns that cover, overlap and exclude each other."""
 
 KNOWN: Final = {pattern.match(): pattern.packets for pattern in PATTERNS}
+
+_NUMBERS: Final = {pattern.packets: number for number, pattern in enumerate(PATTERNS)}
+"""Sets have no order; to sort what is compared, their numbers do."""
 
 
 def key_of(rule: Rule) -> Key:
@@ -83,6 +86,14 @@ class Event:
             return frozenset(key_of(op.rule) for op in self.operations if shows)
         return frozenset(key_of(op.rule) for op in self.operations if op.state is State.FAILED)
 
+    @property
+    def victim(self) -> Key | None:
+        """The rule that has to make room for another."""
+        for operation in self.operations:
+            if operation.reason == EVICTED and operation.kind is OperationKind.DELETE:
+                return key_of(operation.rule)
+        return None
+
     def apply(self, model: Model) -> None:
         """Have the model do it, and compare the answer."""
         what, refused = self.what, self.refused
@@ -101,6 +112,7 @@ class Event:
                 self.internal,
                 self.time,
                 refused if what.command >= DELETE else bool(refused),
+                self.victim,
             )
             if self.error or errors:
                 assert self.error in errors, f"{what}: {self.error or 'no error'}, not {errors}"
@@ -176,7 +188,8 @@ class Oracle:
         for table in tables:
             assert set(table.deleting.values()) <= pending
             assert table.adding == sum(op.kind is OperationKind.ADD for op in table.pending)
-            assert table.rules.count + len(table.deleting) <= table.max_entries
+            going = [op for op in table.deleting.values() if op.reason != EVICTED]
+            assert table.rules.count + len(going) <= table.max_entries
 
     def _check_bounds(self, sessions: Iterable[Session]) -> None:
         """Nothing grows without end."""
@@ -208,7 +221,7 @@ class Oracle:
             (
                 removed.table_id,
                 removed.priority,
-                sorted(KNOWN[removed.match]),
+                _NUMBERS[KNOWN[removed.match]],
                 removed.cookie,
                 removed.reason,
                 removed.packet_count,
@@ -218,7 +231,7 @@ class Oracle:
         expected = sorted(
             (
                 *removed.key[:2],
-                sorted(removed.key[2]),
+                _NUMBERS[removed.key[2]],
                 removed.cookie,
                 removed.reason,
                 removed.packets,
@@ -249,7 +262,7 @@ def _facts_of_rule(rule: Rule) -> tuple[object, ...]:
     return (
         rule.table_id,
         rule.priority,
-        sorted(KNOWN[rule.match]),
+        _NUMBERS[KNOWN[rule.match]],
         tuple(action.port for action in actions if isinstance(action, Output)),
         rule.cookie,
         rule.idle_timeout,
@@ -267,7 +280,7 @@ def _facts_of_entry(entry: Entry) -> tuple[object, ...]:
     return (
         entry.table,
         entry.priority,
-        sorted(entry.pattern),
+        _NUMBERS[entry.pattern],
         entry.outputs,
         entry.cookie,
         entry.idle,

@@ -33,6 +33,7 @@ class Switch(Protocol):
     """Whom a session talks to."""
 
     clock: Clock
+    faults: list[Exception]
 
     def next_xid(self) -> int:
         """An xid that no other request has."""
@@ -112,7 +113,11 @@ class Session:
 
     def group_ended(self, group: OperationGroup) -> None:
         """See :class:`agent.ofproto.interfaces.IRequester`."""
-        self._end(group, group.xid)
+        try:
+            self._end(group, group.xid)
+        except (AssertionError, KeyError) as fault:
+            # The switch only logs what goes wrong here.
+            self._switch.faults.append(fault)
 
     def _run(self) -> None:
         """Go on with what is in the queue, until something has to wait."""

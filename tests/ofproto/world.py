@@ -38,7 +38,9 @@ from tests.ofproto.stage import REFUSED, Observer
 
 SIZES: Final = (5, 3)
 """How many rules the tables take."""
-MAX_PENDING: Final = 3
+EVICTING: Final = frozenset({1})
+"""The tables in which a rule that will expire makes room."""
+MAX_PENDING: Final = 2
 """How many groups may be in flight."""
 WATCHDOG: Final = 8.0
 
@@ -75,6 +77,7 @@ class World:
     """A switch, its driver, sessions, and a clock, which moves only when it is moved.
 
     :ivar steps: all that has happened.
+    :ivar faults: what a session was told that cannot be.
     :ivar sessions: one of 1.0, two of 1.3, and a part of the agent itself.
     """
 
@@ -89,7 +92,13 @@ class World:
             )
         )
         self.switch = OFProto(
-            "br0", 1, self.driver, self.clock, max_pending=MAX_PENDING, watchdog=WATCHDOG
+            "br0",
+            1,
+            self.driver,
+            self.clock,
+            max_pending=MAX_PENDING,
+            watchdog=WATCHDOG,
+            evicting=EVICTING,
         )
         self.switch.observer = observer = Observer()
         self.switch.start()
@@ -97,6 +106,7 @@ class World:
         self._start_group = self.switch.ledger.start
         self.switch.ledger.start = self._started  # type: ignore[method-assign]
         self.steps: list[Step] = []
+        self.faults: list[Exception] = []
         self.sessions = [
             Session(self, "br0<->one", of.OFP10, False),
             Session(self, "br0<->two", of.OFP13, False),
@@ -194,6 +204,8 @@ class World:
 
     def look(self) -> None:
         """Compare what can be seen with what must be."""
+        for fault in self.faults:
+            raise fault
         if not self._stopped:
             self.oracle.check(self.sessions)
 
