@@ -92,6 +92,8 @@ class FailOpen:
     """Fail-open of a bridge that has controllers; an :class:`agent.connmgr.interfaces.Policy`.
 
     :ivar active: whether the bridge forwards by itself now.
+    :ivar delay: seconds without a controller in control after which it does (see
+        :func:`trigger_duration`); None: it never does.
     """
 
     _log = Logger()
@@ -101,18 +103,16 @@ class FailOpen:
         switch: OFProto,
         clock: IReactorTime,
         controllers: Controllers,
-        delay: float,
+        delay: float | None = None,
         random: Random | None = None,
     ) -> None:
-        """
-        :param delay: see :func:`trigger_duration`.
-        :param random: where addresses of hosts that there are not come from.
-        """
+        """:param random: where the addresses of hosts that there are not come from."""
         self.active = False
+        self.delay = delay
+        self._running = False
         self._switch = switch
         self._clock = clock
         self._controllers = controllers
-        self._delay = delay
         self._random = random or Random()
         self._rules = HiddenRules("fail-open", switch, clock)
         self._trigger: IDelayedCall | None = None
@@ -120,25 +120,34 @@ class FailOpen:
 
     def start(self) -> None:
         """See :class:`agent.connmgr.interfaces.Policy`, like the rest."""
+        self._running = True
         self.controllers_changed()
 
     def stop(self) -> None:
         """Leave no timer behind."""
+        self._running = False
         self._disarm()
         self._stop_bogus()
         self._rules.stop()
 
+    def set_delay(self, delay: float | None) -> None:
+        """Change :attr:`delay`; the time that has passed already counts."""
+        self.delay = delay
+        self._disarm()
+        self.controllers_changed()
+
     def controllers_changed(self) -> None:
         """Begin to wait, or end it; recover."""
         controllers = self._controllers
-        if controllers.admitted:
+        if not self._running:
+            return
+        if self.delay is None or controllers.admitted:
             self._disarm()
             if self.active:
                 self._recover()
-            return
-        if not self.active:
+        elif not self.active:
             if self._trigger is None:
-                due = controllers.last_admitted + self._delay
+                due = controllers.last_admitted + self.delay
                 wait = max(0.0, due - self._clock.seconds())
                 self._trigger = self._clock.callLater(wait, self._fail)
         elif not controllers.connected:
@@ -191,11 +200,14 @@ class Standalone:
     """A bridge without controllers; an :class:`agent.connmgr.interfaces.Policy`.
 
     It adds its rule when there is no other: at the start and after a flush.
+
+    :ivar enabled: whether it does.
     """
 
     _log = Logger()
 
-    def __init__(self, switch: OFProto) -> None:
+    def __init__(self, switch: OFProto, enabled: bool = True) -> None:
+        self.enabled = enabled
         self._switch = switch
         self._requester = Internal(f"{switch.name}<->standalone", self._group_ended)
 
@@ -204,7 +216,8 @@ class Standalone:
         self.flushed()
 
     def stop(self) -> None:
-        """Nothing is waited for."""
+        """Add no rule any more."""
+        self.enabled = False
 
     def controllers_changed(self) -> None:
         """There are none."""
@@ -214,6 +227,8 @@ class Standalone:
 
     def flushed(self) -> None:
         """Add the rule.  Nothing is in flight, so that nothing has to be waited for."""
+        if not self.enabled:
+            return
         request = FlowMod(FlowModCommand.ADD, MATCH_ALL, 0, NORMAL)
         try:
             self._switch.handle(request, self._requester)

@@ -217,6 +217,21 @@ class FailOpenTests(NormalSwitchCase):
         self.clock.pump([DELAY, 2])
         self.assertEqual(len(self.controllers.bogus), 1)
 
+    def test_secure(self) -> None:
+        """Without a delay it never happens; what has happened is ended when the delay goes."""
+        self.fail_open.set_delay(None)
+        self.clock.advance(10 * DELAY)
+        self.assertEqual((self.fail_open.active, self.calls()), (False, []))
+        self.fail_open.set_delay(11 * DELAY)
+        self.clock.advance(DELAY)
+        self.settle()
+        self.assertEqual(self.found(), [(PRIORITY, MATCH_ALL, NORMAL)])
+        self.fail_open.set_delay(20 * DELAY)
+        self.assertTrue(self.fail_open.active)
+        self.fail_open.set_delay(None)
+        self.settle()
+        self.assertEqual((self.fail_open.active, self.found()), (False, []))
+
     def test_stop(self) -> None:
         """Nothing is left, whatever state it is in."""
         for connected in (False, True):
@@ -271,7 +286,14 @@ class PartsTests(NormalSwitchCase):
         self.switch.flush()
         self.settle()
         self.assertEqual(self.found(), [(0, MATCH_ALL, NORMAL)])
-        standalone.stop()
+        for stop in (True, False):
+            if stop:
+                standalone.stop()
+            self.assertEqual(standalone.enabled, not stop)
+            self.switch.flush()
+            self.settle()
+            self.assertEqual(len(self.rules()), not stop)
+            standalone.enabled = True
         self.assertEqual(self.calls(), [])
 
     def test_standalone_refused(self) -> None:
