@@ -16,11 +16,13 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 import agent as package
-from agent.admin.config import BridgeConfig, Config
+from agent.admin.config import Config
+from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener
+from agent.connmgr.addresses import KernelNextHops
 from agent.connmgr.connmgr import ConnectionManager
 from agent.connmgr.failopen import FailOpen, Standalone, trigger_duration
-from agent.connmgr.interfaces import Policy
+from agent.connmgr.inband import InBand, Remote
 from agent.connmgr.tls import context_factory
 from agent.ofproto.ofproto import OFProto
 from agent.openflow.messages import OFP10
@@ -33,6 +35,9 @@ class Bridge(Service):
     :ivar config: what it was made from.
     :ivar ofproto: the switch.
     :ivar connections: its connections.
+    :ivar fail_open: what it does when its controllers are gone.
+    :ivar standalone: what it does when it has none.
+    :ivar in_band: how its controllers are reached through itself.
     """
 
     _log = Logger()
@@ -73,15 +78,25 @@ class Bridge(Service):
             _certificates(config, agent),
         )
         self.ofproto.observer = self.connections
-        if config.fail_mode == "standalone":
-            self.connections.add_policy(self._standalone(reactor))
+        self.fail_open = FailOpen(self.ofproto, reactor, self.connections)
+        self.standalone = Standalone(self.ofproto)
+        self.in_band = InBand(self.ofproto, reactor, KernelNextHops(reactor))
+        for policy in (self.fail_open, self.standalone, self.in_band):
+            self.connections.add_policy(policy)
+        self._set_policies(config)
 
-    def _standalone(self, reactor: Any) -> Policy:
-        """What keeps the bridge forwarding when nobody controls it."""
-        probes = [controller.inactivity_probe for controller in self.config.controllers]
-        if not probes:
-            return Standalone(self.ofproto)
-        return FailOpen(self.ofproto, reactor, self.connections, trigger_duration(probes))
+    def _set_policies(self, config: BridgeConfig) -> None:
+        """What the bridge does by itself."""
+        standalone = config.fail_mode == "standalone"
+        probes = [controller.inactivity_probe for controller in config.controllers]
+        self.standalone.enabled = standalone and not probes
+        self.fail_open.set_delay(trigger_duration(probes) if standalone and probes else None)
+        remotes = []
+        if config.in_band:
+            targets = [controller.target for controller in config.controllers]
+            remotes = [Remote(target.host, target.port) for target in targets if not target.local]
+            remotes += [Remote(host, port) for host, port in config.in_band_remotes]
+        self.in_band.configure(remotes, config.in_band_queue, config.in_band_next_hops)
 
     def startService(self) -> None:
         """Start the hardware, then the connections."""

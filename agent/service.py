@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from agent.admin import coverage
 from agent.admin.commands import commands
 from agent.admin.commands_bridges import Bridge
-from agent.admin.config import BridgeConfig
+from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener, close_all
 from agent.admin.unixctl import UnixctlServer
 from agent.admin.vlog import Vlog

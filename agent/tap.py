@@ -21,7 +21,8 @@ from twisted.python import usage
 from twisted.python.reflect import namedAny
 
 import agent
-from agent.admin.config import BridgeConfig, Config, load
+from agent.admin.config import Config, load
+from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener, bind, close_all
 from agent.admin.schema import MISSING, ConfigError, Place
 from agent.admin.vlog import Vlog, for_twistd

@@ -18,7 +18,8 @@ from zope.interface import implementer
 
 import agent
 from agent import tap
-from agent.admin.config import BridgeConfig, Config
+from agent.admin.config import Config
+from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener
 from agent.admin.schema import ConfigError
 from agent.admin.vlog import Vlog

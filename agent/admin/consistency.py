@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.admin.schema import Place
+from agent.admin.values import show_datapath_id, show_http
 
 if TYPE_CHECKING:
-    from agent.admin.config import BridgeConfig, Config
+    from agent.admin.config import Config
+from agent.admin.config_bridge import BridgeConfig
 
 
 class _Seen:
@@ -47,13 +49,12 @@ def check(config: Config) -> None:
         place = config.place.at("agent").at("control")
         sockets.add(str(config.agent.control), str(config.agent.control), place)
     if config.agent.http is not None and config.agent.http[1] != 0:
-        host, port = config.agent.http
-        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        shown = show_http(config.agent.http)
         sockets.add(config.agent.http, shown, config.place.at("agent").at("http"))
     for index, bridge in enumerate(config.bridges):
         place = config.bridge_place(index)
         names.add(bridge.name, bridge.name, place.at("name"))
-        shown = f"{bridge.datapath_id:016x}"
+        shown = show_datapath_id(bridge.datapath_id)
         datapaths.add(bridge.datapath_id, shown, place.at("datapath_id"))
         _check_targets(bridge, place, sockets, tls=config.tls is not None)
         _check_tables(bridge, place)

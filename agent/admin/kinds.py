@@ -124,10 +124,12 @@ class Text(Generic[T]):
 
     :ivar allowed: what the string may be, in words.
     :ivar convert: from the string and its place; the text of its :exc:`ValueError` is the problem.
+    :ivar form: the other way, for people.
     """
 
     allowed: str
     convert: Callable[[str, Place], T]
+    form: Callable[[T], str] = str
 
     def read(self, value: object, place: Place) -> T:
         """What the conversion returns."""
@@ -145,10 +147,13 @@ class ListOf(Generic[T]):
 
     :ivar kind: of the items.
     :ivar least: how many items there must be.
+    :ivar sparse: of tables, whether one that is not there means what one does that has its
+        identity only.
     """
 
     kind: Kind[T]
     least: int = 0
+    sparse: bool = False
 
     @property
     def allowed(self) -> str:

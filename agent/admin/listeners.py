@@ -6,7 +6,9 @@ That is why this module opens sockets itself instead of asking the reactor: the 
 serves at once, while a :class:`Listener` waits until a factory for its connections is there.  (The
 kernel queues who connects meanwhile.)
 
-Accepting is not done here: :meth:`Listener.listen` hands the socket over to the reactor.
+Accepting is not done here: :meth:`Listener.listen` hands the socket over to the reactor, for one
+factory, and after :meth:`Listener.keep` for another when the first has stopped.  In between nobody
+can take the socket away, and who connects is queued by the kernel rather than refused.
 """
 
 from __future__ import annotations
@@ -15,11 +17,20 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import attrs
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorSocket
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IReactorSocket,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
 
 from agent.connmgr.target import Target
 
@@ -30,25 +41,81 @@ SOCKET_MODE: Final = 0o770
 """Who may connect to a UNIX socket: as with Open vSwitch, owner and group."""
 
 
+@implementer(IProtocolFactory)
+class _Gate:
+    """What the reactor knows as the factory of a socket.
+
+    :ivar serving: whose turn it is; None: the socket is not read.
+    """
+
+    serving: IProtocolFactory | None = None
+
+    def buildProtocol(self, addr: Any) -> IProtocol | None:
+        """Somebody has connected."""
+        return None if self.serving is None else self.serving.buildProtocol(addr)
+
+    def doStart(self) -> None:
+        """There is a port now."""
+
+    def doStop(self) -> None:
+        """There is no port any more."""
+
+
 @attrs.define(eq=False)
 class Listener:
-    """A listening socket that nobody accepts from yet.
+    """A listening socket, and whose turn it is to accept from it: at first nobody's.
 
     :ivar target: what it listens on; a port 0 has become the port that the kernel chose.
     """
 
+    _log = Logger()
+
     target: Target
     _socket: socket.socket
+    _gate: _Gate = attrs.field(factory=_Gate, init=False)
+    _port: IListeningPort | None = attrs.field(default=None, init=False)
+    _kept: bool = attrs.field(default=False, init=False)
 
     def listen(self, reactor: IReactorSocket, factory: IProtocolFactory) -> IListeningPort:
-        """Hand the socket over to the reactor, which accepts from now on; called once.
+        """Let the reactor accept from now on, for this factory; nobody else's turn may it be.
 
         For TLS the factory is one that wraps, like
         :class:`twisted.protocols.tls.TLSMemoryBIOFactory`.
         """
+        assert self._gate.serving is None, "it is somebody else's turn"
+        self._kept = False
+        self._gate.serving = factory
+        factory.doStart()
+        if self._port is None:
+            self._port = self._adopted(reactor)
+        else:
+            cast(Any, self._port).startReading()
+        return _Turn(self, factory)
+
+    def keep(self) -> None:
+        """When the turn ends that is now, go on listening: there will be another."""
+        self._kept = True
+
+    def close(self) -> None:
+        """Listen no more, unless it is somebody's turn; may be called again."""
+        if self._gate.serving is not None:
+            return
+        port, self._port = self._port, None
+        if port is not None:
+            _stopped(port).addErrback(
+                lambda failure: self._log.failure(
+                    "cannot close {target} properly", failure, target=self.target
+                )
+            )
+        elif self._socket.fileno() != -1:
+            self._socket.close()
+            if self.target.local:
+                os.unlink(self.target.path)
+
+    def _adopted(self, reactor: IReactorSocket) -> IListeningPort:
         # Twisted's declaration is narrower than what it takes.
-        accepting = cast(Any, factory)
-        port = reactor.adoptStreamPort(self._socket.fileno(), self._socket.family, accepting)
+        gate = cast(Any, self._gate)
+        port = reactor.adoptStreamPort(self._socket.fileno(), self._socket.family, gate)
         # The reactor has a duplicate of the descriptor.  It has also made the backlog short and a
         # UNIX socket open to everybody.
         self._socket.listen(BACKLOG)
@@ -57,12 +124,49 @@ class Listener:
         self._socket.close()
         return port
 
-    def close(self) -> None:
-        """Listen no more, unless the socket was handed over; may be called again."""
-        if self._socket.fileno() != -1:
-            self._socket.close()
-            if self.target.local:
-                os.unlink(self.target.path)
+    def end_turn(self, factory: IProtocolFactory) -> Deferred[None]:
+        """Let the reactor accept no more for this factory, if it is its turn."""
+        port = self._port
+        if self._gate.serving is not factory or port is None:
+            return succeed(None)
+        self._gate.serving = None
+        factory.doStop()
+        if self._kept:
+            cast(Any, port).stopReading()
+            return succeed(None)
+        self._port = None
+        return _stopped(port)
+
+    def host(self) -> IAddress:
+        """The address, while it is somebody's turn."""
+        assert self._port is not None, "its turn is over"
+        return self._port.getHost()
+
+
+@implementer(IListeningPort)
+@attrs.frozen(eq=False)
+class _Turn:
+    """A listener as long as it is one factory's turn, which :meth:`stopListening` ends."""
+
+    _listener: Listener
+    _factory: IProtocolFactory
+
+    def startListening(self) -> None:
+        """It listens already."""
+
+    def stopListening(self) -> Deferred[None]:
+        """See :class:`twisted.internet.interfaces.IListeningPort`."""
+        return self._listener.end_turn(self._factory)
+
+    def getHost(self) -> IAddress:
+        """See :class:`twisted.internet.interfaces.IListeningPort`."""
+        return self._listener.host()
+
+
+def _stopped(port: IListeningPort) -> Deferred[None]:
+    """Stop a port; fires when it has stopped."""
+    stop: Callable[[], object] = port.stopListening
+    return maybeDeferred(stop).addCallback(lambda _: None)
 
 
 def bind(target: Target) -> Listener:
@@ -96,7 +200,7 @@ def bind(target: Target) -> Listener:
 
 
 def close_all(listeners: Iterable[Listener]) -> None:
-    """Close those that were not handed over."""
+    """Close those that nobody accepts from."""
     for listener in listeners:
         listener.close()
 

@@ -2,11 +2,14 @@
 
 A class of configuration declares each of its keys once::
 
-    size: int = attrs.field(default=50, metadata=key(Integer(1, 1000), "What it is for."))
+    size: int = attrs.field(
+        default=50, metadata=key(Integer(1, 1000), "What it is for.", change=WARM)
+    )
 
-and that one line is the type, the default, what is allowed (a kind, see :mod:`agent.admin.kinds`)
-and the help.  :func:`read` checks a table against it; :func:`describe` lists it, for the reference
-documentation.
+and that one line is the type, the default, what is allowed (a kind, see :mod:`agent.admin.kinds`),
+the help, and what has to happen to a running agent when the value changes (:class:`Change`).
+:func:`read` checks a table against it; :func:`describe` lists it, for the reference documentation;
+:func:`agent.admin.changes.differences` compares two configurations by it.
 
 Nothing is guessed and nothing is ignored: an unknown key, a wrong type (true is no integer), a
 missing key or a bad value raises :class:`ConfigError`, whose text is one line with the file, the
@@ -19,8 +22,9 @@ What this module does not do: rules that span several keys.  Those are in
 from __future__ import annotations
 
 import difflib
+import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
@@ -59,7 +63,7 @@ class ConfigError(Exception):
         if self.key:
             parts.append(self.key if self.value is MISSING else f"{self.key} = {show(self.value)}")
         parts.append(self.problem)
-        return _one_line(": ".join(parts))
+        return one_line(": ".join(parts))
 
 
 class Refused(Exception):
@@ -111,6 +115,27 @@ class Kind(Protocol[T_co]):
         """
 
 
+class Change(enum.Enum):
+    """What a new value of a key asks for while the agent runs."""
+
+    WARM = "warm"  # it takes effect at once; connections, rules and operations stay
+    COLD = "cold"  # its bridge is stopped, and started anew
+    RESTART = "restart"  # it takes effect when the agent is started again
+    IDENTITY = "identity"  # there is no new value: another value is another entry
+
+
+@attrs.frozen
+class ColdIf:
+    """When the change of a key that is warm otherwise is cold.
+
+    :ivar text: when; completes "cold if".
+    :ivar holds: whether it is, given the old and the new value.
+    """
+
+    text: str
+    holds: Callable[[Any, Any], bool]
+
+
 @attrs.frozen
 class Key:
     """One key of a table.
@@ -121,6 +146,8 @@ class Key:
     :ivar text: what it is for.
     :ivar default: what it is when it is absent, as TOML gives it; :data:`MISSING`: the field's own
         default, or none.
+    :ivar change: what a new value asks for.
+    :ivar cold_if: when it is not what :attr:`change` says; None: never.
     """
 
     field: attrs.Attribute[Any]
@@ -128,6 +155,8 @@ class Key:
     kind: Kind[Any]
     text: str
     default: object
+    change: Change
+    cold_if: ColdIf | None
 
     @property
     def required(self) -> bool:
@@ -142,16 +171,25 @@ class Key:
 
 
 def key(
-    kind: Kind[Any], text: str, *, name: str = "", default: object = MISSING
+    kind: Kind[Any],
+    text: str,
+    *,
+    change: Change,
+    cold_if: ColdIf | None = None,
+    name: str = "",
+    default: object = MISSING,
 ) -> Mapping[str, object]:
     """The metadata of an attrs field that makes it a key of the configuration.
 
     :param text: what it is for.
+    :param change: what a new value asks for; of a key that is a table or an array of tables, what
+        it asks for when one comes or goes.
+    :param cold_if: when it is cold all the same.
     :param name: how it is written in the file, where it is not the field's name.
     :param default: a default that is read as if it stood in the file, for values whose meaning
         depends on where the file is.
     """
-    return {_KEY: (kind, text, name, default)}
+    return {_KEY: (kind, text, name, default, change, cold_if)}
 
 
 def keys(cls: type) -> Mapping[str, Key]:
@@ -159,9 +197,9 @@ def keys(cls: type) -> Mapping[str, Key]:
     found = {}
     for field in attrs.fields(cls):
         if _KEY in field.metadata:
-            kind, text, name, default = field.metadata[_KEY]
+            kind, text, name, default, change, cold_if = field.metadata[_KEY]
             name = name or field.name
-            found[name] = Key(field, name, kind, text, default)
+            found[name] = Key(field, name, kind, text, default, change, cold_if)
     return found
 
 
@@ -213,11 +251,11 @@ def show(value: object) -> str:
     """A value as TOML writes it, shortened, on one line."""
     if isinstance(value, tuple):
         value = list(value)
-    text = _one_line(json.dumps(value, ensure_ascii=False, default=str))
+    text = one_line(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """The text with what is not printable escaped: it breaks neither lines nor terminals."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 

@@ -20,6 +20,8 @@ from agent.connmgr.target import ACTIVE_FORMS, MAX_UNIX_PATH, PASSIVE_FORMS, Tar
 PATH: Final = "a path, relative to this file's directory unless absolute"
 CONTROL: Final = 'the path of a UNIX socket, in run_dir unless absolute; "" for none'
 HTTP: Final = 'IP:PORT; "" for none'
+REMOTE: Final = "IP:PORT with an IPv4 address"
+MAC: Final = "the Ethernet address of a station, like 02:00:00:00:00:01"
 DATAPATH_ID: Final = "a string of 16 hexadecimal digits, not all of them 0"
 
 
@@ -50,6 +52,12 @@ def http(text: str, place: Place) -> tuple[str, int] | None:
     return parse_address(text) if text else None
 
 
+def show_http(value: tuple[str, int]) -> str:
+    """Address and port as the file has them."""
+    host, port = value
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def active_target(text: str, place: Place) -> Target:
     """A target that is dialled; a UNIX socket's path has become absolute."""
     target = Target.parse(text)
@@ -66,11 +74,38 @@ def passive_target(text: str, place: Place) -> Target:
     return _resolved(target, place)
 
 
+def remote(text: str, place: Place) -> tuple[str, int]:
+    """An IPv4 address and a port, both of which must be those of somebody."""
+    host, port = parse_address(text)
+    if ":" in host or not port:
+        raise ValueError(f"must be {REMOTE}, and not port 0")
+    return host, port
+
+
+def mac(text: str, place: Place) -> int:
+    """An Ethernet address as a number."""
+    if re.fullmatch("[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", text):
+        number = int(text.replace(":", ""), 16)
+        if number and not number >> 40 & 1:
+            return number
+    raise ValueError(f"must be {MAC}")
+
+
+def show_mac(value: int) -> str:
+    """An Ethernet address as the file has it."""
+    return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
+
+
 def datapath_id(text: str, place: Place) -> int:
     """A datapath id as a number."""
     if not re.fullmatch("[0-9A-Fa-f]{16}", text) or int(text, 16) == 0:
         raise ValueError(f"must be {DATAPATH_ID}")
     return int(text, 16)
+
+
+def show_datapath_id(value: int) -> str:
+    """A datapath id as the file has it."""
+    return f"{value:016x}"
 
 
 def _resolved(target: Target, place: Place) -> Target:

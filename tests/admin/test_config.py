@@ -10,7 +10,8 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.admin.config import DriverConfig, PortConfig, TableConfig, load
+from agent.admin.config import load
+from agent.admin.config_bridge import DriverConfig, PortConfig, TableConfig
 from agent.admin.schema import ConfigError
 from agent.connmgr.target import Kind, Target
 from tests.admin.configfile import BRIDGE, DRIVER, FileCase

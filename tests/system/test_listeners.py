@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -9,6 +10,7 @@ import stat
 import tempfile
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.selectreactor import SelectReactor
@@ -130,6 +132,39 @@ class Greeter(Protocol):
         self.transport.loseConnection()
 
 
+class Named(Protocol):
+    """Says whose turn it is, and closes."""
+
+    def connectionMade(self) -> None:
+        """Say it."""
+        factory: Any = self.factory
+        assert self.transport is not None
+        self.transport.write(factory.name)
+        self.transport.loseConnection()
+
+
+class Turn(Factory):
+    """Somebody's turn.
+
+    :ivar running: whether it is.
+    """
+
+    noisy = False
+    protocol = Named
+    running = False
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+
+    def startFactory(self) -> None:
+        """It begins."""
+        self.running = True
+
+    def stopFactory(self) -> None:
+        """It is over."""
+        self.running = False
+
+
 class HandOverTests(ListenerCase):
     """The reactor serves what was bound before, connections of the meantime included."""
 
@@ -168,3 +203,86 @@ class HandOverTests(ListenerCase):
         self.assertEqual(stat.S_IMODE(self.mode) & 0o007, 0)
         self.assertFalse(self.path.exists())
         listener.close()
+
+
+class TurnTests(ListenerCase):
+    """One factory after the other serves a socket that listens all the time."""
+
+    def setUp(self) -> None:
+        """Have a reactor that nobody else uses."""
+        super().setUp()
+        self.reactor = SelectReactor()
+        self.own = self.reactor.getReaders()
+        self.addCleanup(self.reactor.removeAll)
+
+    def spin(self) -> None:
+        """Let the reactor do what there is to do."""
+        for _ in range(3):
+            self.reactor.doIteration(0.01)
+            self.reactor.runUntilCurrent()
+
+    def answer(self, client: socket.socket) -> bytes:
+        """What a client is told."""
+        client.setblocking(False)
+        for _ in range(100):
+            self.spin()
+            with contextlib.suppress(BlockingIOError):
+                return client.recv(100)
+        raise AssertionError("no answer")
+
+    def hand_over(self, text: str) -> Listener:
+        """Who connects between two turns is served in the second, and nobody is refused."""
+        listener = self.bind(text)
+        first, second = Turn(b"first"), Turn(b"second")
+        port = listener.listen(self.reactor, first)
+        self.assertEqual(self.answer(self.connect(listener.target)), b"first")
+        listener.keep()
+        port.stopListening()
+        waiting = self.connect(listener.target)
+        self.spin()
+        waiting.setblocking(False)
+        self.assertRaises(BlockingIOError, waiting.recv, 1)
+        self.assertInUse(str(listener.target))
+        again = listener.listen(self.reactor, second)
+        self.assertEqual((first.running, second.running), (False, True))
+        self.assertEqual(self.answer(waiting), b"second")
+        # The first has nothing more to say about it.
+        port.stopListening()
+        self.assertEqual(self.answer(self.connect(listener.target)), b"second")
+        again.stopListening()
+        self.spin()
+        self.assertFalse(second.running)
+        self.assertEqual(self.reactor.getReaders(), self.own)
+        return listener
+
+    def test_internet(self) -> None:
+        """A TCP socket; it is free when the last turn is over."""
+        self.bind(str(self.hand_over("ptcp:0:127.0.0.1").target))
+
+    def test_unix(self) -> None:
+        """A UNIX socket; its file stays from the first turn to the last."""
+        self.hand_over(f"punix:{self.path}")
+        self.assertFalse(self.path.exists())
+
+    def test_nobody_comes(self) -> None:
+        """A listener that was kept for nobody can be closed."""
+        listener = self.bind(f"punix:{self.path}")
+        port = listener.listen(self.reactor, Turn(b"first"))
+        listener.close()
+        self.assertEqual(self.answer(self.connect(listener.target)), b"first")
+        listener.keep()
+        port.stopListening()
+        listener.close()
+        listener.close()
+        self.spin()
+        self.assertFalse(self.path.exists())
+        self.assertEqual(self.reactor.getReaders(), self.own)
+
+    def test_host(self) -> None:
+        """Whose turn it is can ask for the address."""
+        listener = self.bind("ptcp:0:127.0.0.1")
+        port: Any = listener.listen(self.reactor, Turn(b"first"))
+        port.startListening()
+        self.assertEqual(port.getHost().port, listener.target.port)
+        port.stopListening()
+        self.spin()
