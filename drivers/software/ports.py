@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agent.openflow.errors import PORT_BAD_PORT, OpenFlowError
 from agent.openflow.messages import PortDesc
 from drivers.interfaces import IDriverHost, OptionError
+from drivers.software.device import DevicePort
+from drivers.software.link import LinkMonitor
 from drivers.software.memory import MemoryPort
+from drivers.software.netdev import NetdevPort
 from drivers.software.port import NO_FLOOD, Port, Receive
+from drivers.software.system import SYSTEM, System
+from drivers.software.tap import TapPort
 
-KINDS: Final[Mapping[str, type[Port]]] = {"memory": MemoryPort}
+Maker = Callable[[int, str, LinkMonitor, System], Port]
+"""Makes a port of a number and a name."""
+
+KINDS: Final[Mapping[str, Maker]] = {
+    "memory": lambda number, name, links, system: MemoryPort(number, name),
+    "netdev": NetdevPort,
+    "tap": TapPort,
+}
 """The kinds of ports by the name that ``[[bridge.port]] type`` has for them."""
 
 
@@ -21,15 +33,23 @@ class Ports:
     :ivar by_number: the ports, in the order of their numbers.
     """
 
-    def __init__(self, ports: Iterable[Port]) -> None:
+    def __init__(self, ports: Iterable[Port], links: LinkMonitor | None = None) -> None:
+        """Take ports that are not open.
+
+        :param links: what they watch their devices by, if any of them has one.
+        """
         self.by_number = {port.number: port for port in sorted(ports, key=lambda p: p.number)}
+        self._links = links
 
     @classmethod
-    def configured(cls, entries: Sequence[Any]) -> Ports:
+    def configured(cls, entries: Sequence[Any], system: System | None = None) -> Ports:
         """The ports that ``[[bridge.port]]`` entries describe.
 
+        :param system: the operating system they use; None: the one there is.
         :raises OptionError: for a type that there is not.
         """
+        system = system or SYSTEM
+        links = LinkMonitor(system)
         ports = []
         for entry in entries:
             kind = KINDS.get(entry.type)
@@ -40,8 +60,9 @@ class Ports:
                     f"must be {' or '.join(KINDS)}, which is all this driver has "
                     f"(port {entry.name})",
                 )
-            ports.append(kind(entry.number, entry.name))
-        return cls(ports)
+            ports.append(kind(entry.number, entry.name, links, system))
+        watched = any(isinstance(port, DevicePort) for port in ports)
+        return cls(ports, links if watched else None)
 
     def __iter__(self) -> Iterator[Port]:
         return iter(self.by_number.values())
@@ -56,22 +77,23 @@ class Ports:
     def open(self, host: IDriverHost, receive: Receive) -> None:
         """Open them all, or none.
 
-        :raises OSError: when one cannot be opened.
+        :raises OSError: when one cannot be opened; the text says which.
         """
-        opened: list[Port] = []
         try:
+            if self._links is not None:
+                self._links.open(host.reactor)
             for port in self:
                 port.open(host, receive)
-                opened.append(port)
         except BaseException:
-            for port in opened:
-                port.close()
+            self.close()
             raise
 
     def close(self) -> None:
-        """Close them all."""
+        """Close them all, also those that are not open."""
         for port in self:
             port.close()
+        if self._links is not None:
+            self._links.close()
 
     def flood(self, in_port: int) -> list[Port]:
         """Where FLOOD goes: to all that are not exempt, but not back."""

@@ -15,6 +15,7 @@ from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
 from drivers.testing import FaultInjectionContractTests as _Contract
 from drivers.testing.contract import FRAME
 from drivers.testing.fakes import output
+from tests.drivers.software.contract import DevicePortsContractTests
 
 PROFILE = """
 name = "small"
@@ -39,6 +40,13 @@ class QuantaContractTests(_Contract, SynchronousTestCase):
     def receive(self, driver: Any, in_port: int, frame: bytes) -> None:
         """Frames are put into a memory port."""
         driver.port(in_port).inject(frame)
+
+
+class DevicePortsTests(DevicePortsContractTests, SynchronousTestCase):
+    """It keeps the contract with ports on network devices, too."""
+
+    factory = find("asic")
+    options = {"profile": "quanta", "seed": 1}
 
 
 class InstantContractTests(QuantaContractTests):

@@ -18,6 +18,7 @@ from drivers.testing import (
     FakeOperation,
     FakeRule,
 )
+from tests.drivers.software.contract import DevicePortsContractTests
 
 
 class SoftwareContractTests(DriverContractTests, SynchronousTestCase):
@@ -28,6 +29,12 @@ class SoftwareContractTests(DriverContractTests, SynchronousTestCase):
     def receive(self, driver: Any, in_port: int, frame: bytes) -> None:
         """Frames are put into a memory port."""
         driver.port(in_port).inject(frame)
+
+
+class DevicePortsTests(DevicePortsContractTests, SynchronousTestCase):
+    """It keeps it with ports on network devices, too."""
+
+    factory = find("software")
 
 
 class SoftwareDriverTests(SynchronousTestCase):
@@ -85,9 +92,7 @@ class SoftwareDriverTests(SynchronousTestCase):
 
     def test_port_type(self) -> None:
         """A type of port that it does not have is refused, in words that say which it has."""
-        error = self.assertRaises(
-            OptionError, create, {}, [FakeEntry("eth0", 1, type="netdev")], []
-        )
-        self.assertEqual((error.key, error.value), ("port.type", "netdev"))
+        error = self.assertRaises(OptionError, create, {}, [FakeEntry("eth0", 1, type="bond")], [])
+        self.assertEqual((error.key, error.value), ("port.type", "bond"))
         self.assertIn("memory", error.allowed)
         self.assertIn("eth0", error.allowed)

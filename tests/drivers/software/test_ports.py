@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.errors import PORT_BAD_PORT, OpenFlowError
+from agent.openflow.messages import Port as ReservedPort
 from drivers.interfaces import OptionError
+from drivers.software.device import PortError
 from drivers.software.memory import MemoryPort
+from drivers.software.netdev import NetdevPort
 from drivers.software.port import NO_FLOOD, Port
-from drivers.software.ports import Ports
+from drivers.software.ports import KINDS, Ports
+from drivers.software.tap import TapPort
 from drivers.testing import FakeEntry, FakeHost
+from tests.drivers.software.kernel import CAP_NET_ADMIN, FakeKernel
 
 FRAME = bytes(60)
 
@@ -51,7 +58,39 @@ class PortsTests(SynchronousTestCase):
         good.send(FRAME)
         self.assertEqual(list(good.sent), [])
 
+    def test_open_in_order(self) -> None:
+        """When one cannot be opened for want of a device, nothing of the others is left open."""
+        kernel = FakeKernel()
+        kernel.add("eth0")
+        kernel.missing = {CAP_NET_ADMIN}
+        entries = [FakeEntry("eth0", 1, type="netdev"), FakeEntry("tap0", 2, type="tap")]
+        ports = Ports.configured(entries, kernel)
+        reactor = MemoryReactorClock()
+        host = FakeHost(reactor=reactor)
+        error = self.assertRaises(PortError, ports.open, host, lambda port, frame: None)
+        self.assertIn("CAP_NET_ADMIN", str(error))
+        self.assertEqual((reactor.getReaders(), kernel.descriptors), ([], {}))
+
+    def test_no_devices(self) -> None:
+        """Ports in memory need neither privileges nor a reactor that reads."""
+        kernel = FakeKernel()
+        kernel.no_netlink = True
+        ports = Ports.configured([FakeEntry("p1", 1)], kernel)
+        ports.open(FakeHost(reactor=Clock()), lambda port, frame: None)
+        ports.close()
+
+    def test_local(self) -> None:
+        """LOCAL is a port like others, the last of them, and takes part in flooding."""
+        ports = Ports.configured([FakeEntry("br0", ReservedPort.LOCAL), FakeEntry("p1", 1)])
+        self.assertEqual([port.number for port in ports], [1, 0xFFFFFFFE])
+        self.assertEqual([port.name for port in ports.flood(1)], ["br0"])
+
     def test_kinds(self) -> None:
-        """A kind of port that there is not is refused."""
-        error = self.assertRaises(OptionError, Ports.configured, [FakeEntry("tap0", 1, type="tap")])
-        self.assertEqual((error.key, error.value), ("port.type", "tap"))
+        """There are three kinds; another is refused."""
+        entries = [FakeEntry(kind, n, type=kind) for n, kind in enumerate(KINDS)]
+        self.assertEqual(
+            [type(port) for port in Ports.configured(entries)], [MemoryPort, NetdevPort, TapPort]
+        )
+        error = self.assertRaises(OptionError, Ports.configured, [FakeEntry("a", 1, type="atm")])
+        self.assertEqual((error.key, error.value), ("port.type", "atm"))
+        self.assertIn("memory or netdev or tap", error.allowed)

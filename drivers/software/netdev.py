@@ -1,0 +1,218 @@
+"""``type = "netdev"``: a port on a network device that is there already, by a packet socket.
+
+The device keeps its address, its flags and whatever else uses it; it is only made promiscuous, and
+only as long as the port is open.  The host's own network stack goes on seeing what comes in: a
+device that shall belong to the switch alone should have no addresses.
+
+A packet socket has its peculiarities, which end here.  The kernel takes the outer VLAN tag out of
+the frame and hands it out beside it; it shows what the host itself sends by the same device; and it
+leaves checksums unfinished and large TCP segments uncut where it expects a network card to see to
+them (:mod:`drivers.software.offload`).
+
+Performance-critical: :meth:`PacketSocket.read` and :meth:`PacketSocket.write` are run for each
+frame.  ``bench/ports.py`` measures them.
+
+Needs the capability CAP_NET_RAW.
+
+Source: packet(7); Linux, ``linux/if_packet.h``.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from struct import Struct
+from typing import Any, Final
+
+from agent.packet.protocols import ETH_HEADER_LEN
+from drivers.software import offload
+from drivers.software.device import DevicePort, PortError
+from drivers.software.ethtool import link_settings
+from drivers.software.link import SO_RCVBUFFORCE, Link
+from drivers.software.system import System
+
+SOL_PACKET: Final = 263
+PACKET_ADD_MEMBERSHIP: Final = 1
+PACKET_STATISTICS: Final = 6
+PACKET_AUXDATA: Final = 8
+PACKET_VNET_HDR: Final = 15
+PACKET_IGNORE_OUTGOING: Final = 23
+PACKET_MR_PROMISC: Final = 1
+PACKET_OUTGOING: Final = 4
+ETH_P_ALL: Final = 3
+
+TP_STATUS_VLAN_VALID: Final = 1 << 4
+TP_STATUS_VLAN_TPID_VALID: Final = 1 << 6
+
+MIN_FRAME: Final = 60
+"""The shortest frame of Ethernet, without its check sequence."""
+MAX_FRAME: Final = 1 << 17
+"""More than the kernel ever joins."""
+RECEIVE_BUFFER: Final = 1 << 20
+"""Bytes of frames that may wait in the kernel; some 2,500 small ones."""
+
+AUXDATA: Final = Struct("=IIIHHHH")
+"""``struct tpacket_auxdata``: status, len, snaplen, mac, net, vlan_tci, vlan_tpid."""
+_membership = Struct("=iHH8x")
+STATISTICS: Final = Struct("=II")
+"""``struct tpacket_stats``: packets, drops."""
+_tag = Struct("!HH")
+
+_HEADER: Final = offload.HEADER.size
+
+
+class PacketSocket:
+    """A packet socket on one device.
+
+    :raises OSError: when it cannot be opened.
+    """
+
+    def __init__(self, system: System, link: Link) -> None:
+        self._lost = 0
+        # Without a protocol it receives nothing before it is bound.
+        self._socket: Any = system.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        try:
+            self._prepare(link)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._send = self._socket.send
+        self._receive = self._socket.recvmsg_into
+        self._buffer = memoryview(bytearray(_HEADER + MAX_FRAME))
+        self._buffers = (self._buffer,)
+        self._ancillary = socket.CMSG_SPACE(AUXDATA.size)
+
+    def _prepare(self, link: Link) -> None:
+        opened = self._socket
+        opened.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        opened.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        except PermissionError:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        try:
+            opened.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        except OSError as error:
+            # Before Linux 4.20; read() then ignores them one by one.
+            if error.errno != errno.ENOPROTOOPT:
+                raise
+        opened.bind((link.name, ETH_P_ALL))
+        promiscuous = _membership.pack(link.index, PACKET_MR_PROMISC, 0)
+        opened.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, promiscuous)
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        descriptor: int = self._socket.fileno()
+        return descriptor
+
+    def read(self) -> Sequence[bytes] | None:
+        """See :class:`drivers.software.device.Medium`."""
+        try:
+            size, ancillary, flags, address = self._receive(self._buffers, self._ancillary)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            # ENETDOWN comes once when the device goes down, which netlink tells as well; anything
+            # else stands for a frame, one that no virtio header describes, for example.
+            self._lost += error.errno != errno.ENETDOWN
+            return ()
+        if address[2] == PACKET_OUTGOING:
+            return ()
+        buffer = self._buffer
+        if flags & socket.MSG_TRUNC or size < _HEADER:
+            self._lost += 1
+            return ()
+        frame = bytes(buffer[_HEADER:size])
+        left, gso_type, _, gso_size, start, offset = offload.HEADER.unpack_from(buffer)
+        frames: Sequence[bytes] = (frame,)
+        if gso_type:
+            frames = offload.segments(frame, gso_type, gso_size, start)
+            self._lost += not frames
+        elif left & offload.NEEDS_CSUM:
+            frames = (offload.with_checksum(frame, start, offset),)
+        if ancillary:
+            status, _, _, _, _, tci, tpid = AUXDATA.unpack(ancillary[0][2])
+            if status & TP_STATUS_VLAN_VALID:
+                if not status & TP_STATUS_VLAN_TPID_VALID:
+                    tpid = 0x8100
+                tag = _tag.pack(tpid, tci)
+                frames = [frame[:12] + tag + frame[12:] for frame in frames]
+        return frames
+
+    def write(self, frame: bytes) -> bool:
+        """See :class:`drivers.software.device.Medium`.
+
+        What is shorter than a frame of Ethernet is filled up with zeros, what has not even a
+        header is not sent.
+        """
+        if len(frame) < MIN_FRAME:
+            if len(frame) < ETH_HEADER_LEN:
+                return False
+            frame = frame.ljust(MIN_FRAME, b"\0")
+        try:
+            self._send(offload.NOTHING_LEFT + frame)
+        except OSError:
+            # The device is down or gone, its queue is full, or the frame is larger than its MTU.
+            return False
+        return True
+
+    def dropped(self) -> int:
+        """See :class:`drivers.software.device.Medium`; the kernel starts from zero each time."""
+        try:
+            answer = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, STATISTICS.size)
+        except OSError:
+            answer = bytes(STATISTICS.size)
+        dropped: int = STATISTICS.unpack(answer)[1] + self._lost
+        self._lost = 0
+        return dropped
+
+    def recover(self) -> bool:
+        """Take note of an error; a packet socket gets over all of them."""
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return True
+
+    def close(self) -> None:
+        """Close the socket; the device is no longer promiscuous on its account."""
+        self._socket.close()
+
+
+class NetdevPort(DevicePort):
+    """A port on an existing device.
+
+    A device that is not there when the agent starts may come later, and is said to be missing in
+    the log; a device that is no Ethernet will never do, and keeps the agent from starting.
+    """
+
+    _index = 0
+
+    def prepare(self) -> None:
+        """See that packet sockets may be opened, also when there is no device to open one on."""
+        try:
+            self._system.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+        except OSError as error:
+            problem = f"cannot open a packet socket: {error.strerror}"
+            if isinstance(error, PermissionError):
+                problem = "the capability CAP_NET_RAW is needed to open a packet socket"
+            raise PortError(self.number, self.name, problem, error.errno or errno.EPERM) from error
+
+    def take(self, link: Link | None) -> None:
+        """See :meth:`drivers.software.device.DevicePort.take`.
+
+        :raises PortError: when the device cannot be used.
+        """
+        if link is None:
+            self.lost()
+            return
+        if self._medium is None or link.index != self._index:
+            self.detach()
+            if not link.ethernet:
+                raise PortError(self.number, self.name, "the device is no Ethernet device")
+            try:
+                self.attach(PacketSocket(self._system, link))
+            except OSError as error:
+                code = error.errno or errno.ENODEV
+                problem = f"cannot be opened: {error.strerror}"
+                raise PortError(self.number, self.name, problem, code) from error
+            self._index = link.index
+        self.set_link(link.running, link.hw_addr, link_settings(self._system, link.name))
