@@ -7,18 +7,36 @@ of OpenFlow 1.3 (32 bits) throughout; the codec of 1.0 maps its reserved ports. 
 Every message has an ``xid``.  A reply repeats that of its request; what the switch sends by itself
 has xid 0.
 
-Source: OpenFlow 1.0.1 section 5.3, OpenFlow 1.3.5 section 7.3.
+Some messages have a twin among Nicira's, which means the same and says more.  Both are one class
+here, so that there is one handler: ``nxm`` says which of the two it is, or shall be.
+
+The numbers are in :mod:`agent.openflow.constants`, statistics in :mod:`agent.openflow.stats`,
+groups and meters in :mod:`agent.openflow.group_messages`, and what only Nicira has in
+:mod:`agent.openflow.nx_messages`.  The first two can be had from here as well.
+
+Source: OpenFlow 1.0.1 section 5.3, OpenFlow 1.3.5 section 7.3, ``nicira-ext.h``.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 from agent.openflow.actions import Actions, Instructions
+from agent.openflow.constants import (
+    ALL_TABLES,
+    ANY,
+    NO_BUFFER,
+    OFP10,
+    OFP13,
+    FlowModCommand,
+    FlowModFlags,
+    PacketInReason,
+    Port,
+    PortReason,
+    RemovedReason,
+)
 from agent.openflow.group_messages import (
     GroupDescReply,
     GroupDescRequest,
@@ -35,81 +53,59 @@ from agent.openflow.group_messages import (
     MeterStatsReply,
     MeterStatsRequest,
 )
-from agent.openflow.match import MATCH_ALL, Match
+from agent.openflow.match import Match
+from agent.openflow.nx_messages import (
+    FlowAge,
+    FlowModTableId,
+    FlowMonitorCancel,
+    FlowMonitorPaused,
+    FlowMonitorReply,
+    FlowMonitorRequest,
+    FlowMonitorResumed,
+    SetControllerId,
+    SetFlowFormat,
+    SetPacketInFormat,
+)
+from agent.openflow.stats import (
+    AggregateReply,
+    AggregateRequest,
+    DescReply,
+    DescRequest,
+    FlowStats,
+    FlowStatsReply,
+    FlowStatsRequest,
+    PortDescReply,
+    PortDescRequest,
+    PortStats,
+    PortStatsReply,
+    PortStatsRequest,
+    QueueStats,
+    QueueStatsReply,
+    QueueStatsRequest,
+    TableFeatures,
+    TableFeaturesReply,
+    TableFeaturesRequest,
+    TableStats,
+    TableStatsReply,
+    TableStatsRequest,
+)
 
-OFP10: Final = 1
-"""Wire version of OpenFlow 1.0."""
-OFP13: Final = 4
-"""Wire version of OpenFlow 1.3."""
-
-ANY: Final = 0xFFFFFFFF
-"""``OFPP_ANY``, ``OFPG_ANY`` and (``OFPP_NONE`` of 1.0): no restriction."""
-NO_BUFFER: Final = 0xFFFFFFFF
-"""``OFP_NO_BUFFER``."""
-ALL_TABLES: Final = 0xFF
-"""``OFPTT_ALL``."""
-
-
-class Port(enum.IntEnum):
-    """Reserved port numbers (``OFPP_*``) of OpenFlow 1.3."""
-
-    MAX = 0xFFFFFF00
-    IN_PORT = 0xFFFFFFF8
-    TABLE = 0xFFFFFFF9
-    NORMAL = 0xFFFFFFFA
-    FLOOD = 0xFFFFFFFB
-    ALL = 0xFFFFFFFC
-    CONTROLLER = 0xFFFFFFFD
-    LOCAL = 0xFFFFFFFE
-    ANY = 0xFFFFFFFF
-
-
-class FlowModCommand(enum.IntEnum):
-    """``OFPFC_*``."""
-
-    ADD = 0
-    MODIFY = 1
-    MODIFY_STRICT = 2
-    DELETE = 3
-    DELETE_STRICT = 4
-
-
-class FlowModFlags(enum.IntFlag):
-    """``OFPFF_*``; EMERG is 1.0's only and shares no bit with the others here."""
-
-    SEND_FLOW_REM = 1
-    CHECK_OVERLAP = 2
-    RESET_COUNTS = 4
-    NO_PKT_COUNTS = 8
-    NO_BYT_COUNTS = 16
-    EMERG = 1 << 15
-
-
-class RemovedReason(enum.IntEnum):
-    """``OFPRR_*``."""
-
-    IDLE_TIMEOUT = 0
-    HARD_TIMEOUT = 1
-    DELETE = 2
-    GROUP_DELETE = 3
-    METER_DELETE = 4
-    EVICTION = 5
-
-
-class PacketInReason(enum.IntEnum):
-    """``OFPR_*``."""
-
-    NO_MATCH = 0
-    ACTION = 1
-    INVALID_TTL = 2
-
-
-class PortReason(enum.IntEnum):
-    """``OFPPR_*``."""
-
-    ADD = 0
-    DELETE = 1
-    MODIFY = 2
+# fmt: off
+__all__ = [
+    "ALL_TABLES", "ANY", "NO_BUFFER", "OFP10", "OFP13", "AggregateReply", "AggregateRequest",
+    "AsyncConfig", "BarrierReply", "BarrierRequest", "DescReply", "DescRequest", "EchoReply",
+    "EchoRequest", "ErrorMessage", "Experimenter", "FeaturesReply", "FeaturesRequest",
+    "FlowMod", "FlowModCommand", "FlowModFlags", "FlowRemoved", "FlowStats", "FlowStatsReply",
+    "FlowStatsRequest", "GetAsyncReply", "GetAsyncRequest", "GetConfigReply",
+    "GetConfigRequest", "Hello", "Message", "PacketIn", "PacketInReason", "PacketOut",
+    "PacketQueue", "Port", "PortDesc", "PortDescReply", "PortDescRequest", "PortMod",
+    "PortReason", "PortStats", "PortStatsReply", "PortStatsRequest", "PortStatus",
+    "QueueGetConfigReply", "QueueGetConfigRequest", "QueueStats", "QueueStatsReply",
+    "QueueStatsRequest", "RemovedReason", "RoleReply", "RoleRequest", "SetAsync", "SetConfig",
+    "TableFeatures", "TableFeaturesReply", "TableFeaturesRequest", "TableMod", "TableStats",
+    "TableStatsReply", "TableStatsRequest",
+]
+# fmt: on
 
 
 @attrs.define
@@ -223,6 +219,12 @@ class FlowMod:
     :ivar command: a number; the handler refuses what is not a :class:`FlowModCommand`.
     :ivar instructions: from 1.0, one :class:`~agent.openflow.actions.ApplyActions`, or none for an
         empty action list.
+    :ivar cookie: of 1.0 and of an ADD, what the rule gets; of other commands of 1.3, and of
+        NXT_FLOW_MOD where there is a ``cookie_mask``, what rules must have to be meant.
+    :ivar nxm: whether it is an NXT_FLOW_MOD (1.0 only).
+    :ivar new_cookie: of an NXT_FLOW_MOD, what a MODIFY makes of the cookies of the rules that it
+        changes, and gives the rule that it adds; None: it changes none, and adds no rule.  It adds
+        none either when there is a ``cookie_mask``.
     """
 
     command: int
@@ -239,11 +241,19 @@ class FlowMod:
     out_group: int = ANY
     flags: int = 0
     xid: int = 0
+    nxm: bool = False
+    new_cookie: int | None = None
 
 
 @attrs.define
 class FlowRemoved:
-    """``OFPT_FLOW_REMOVED``; ``table_id`` and ``hard_timeout`` are not sent in 1.0."""
+    """``OFPT_FLOW_REMOVED``.
+
+    :ivar table_id: not sent in 1.0, but with ``nxm`` it is; 0xff there when it is not known.
+    :ivar hard_timeout: not sent in 1.0.
+    :ivar nxm: whether it is an NXT_FLOW_REMOVED, which a session of 1.0 gets that has chosen the
+        flow format NXM; of no effect in 1.3.
+    """
 
     match: Match
     cookie: int
@@ -257,11 +267,17 @@ class FlowRemoved:
     packet_count: int
     byte_count: int
     xid: int = 0
+    nxm: bool = False
 
 
 @attrs.define
 class PacketIn:
-    """``OFPT_PACKET_IN``; ``table_id``, ``cookie`` and the match beyond in_port are not in 1.0."""
+    """``OFPT_PACKET_IN``.
+
+    :ivar table_id: like ``cookie`` and the match beyond ``in_port`` not in 1.0, but with ``nxm``.
+    :ivar nxm: whether it is an NXT_PACKET_IN, which a session gets that has chosen the packet-in
+        format NXM.
+    """
 
     buffer_id: int
     total_len: int
@@ -271,6 +287,7 @@ class PacketIn:
     match: Match
     data: bytes
     xid: int = 0
+    nxm: bool = False
 
 
 @attrs.define
@@ -343,17 +360,24 @@ class QueueGetConfigReply:
 
 @attrs.define
 class RoleRequest:
-    """``role`` is ``OFPCR_ROLE_*`` of 1.3: NOCHANGE 0, EQUAL 1, MASTER 2, SLAVE 3."""
+    """``OFPT_ROLE_REQUEST``, and Nicira's of the same name, the only one in 1.0.
+
+    :ivar role: ``OFPCR_ROLE_*`` of 1.3: NOCHANGE 0, EQUAL 1, MASTER 2, SLAVE 3.  Nicira has no
+        NOCHANGE, and calls EQUAL "other".
+    :ivar generation_id: 64 bits; None: it is Nicira's, which has none, and none is checked.
+    """
 
     role: int
-    generation_id: int = 0
+    generation_id: int | None = 0
     xid: int = 0
 
 
 @attrs.define
 class RoleReply:
+    """``generation_id`` None: the answer to a request of Nicira's."""
+
     role: int
-    generation_id: int = 0
+    generation_id: int | None = 0
     xid: int = 0
 
 
@@ -388,221 +412,6 @@ class TableMod:
     table_id: int
     config: int
     xid: int = 0
-
-
-# --- statistics / multipart -------------------------------------------------------------------
-#
-# ``more`` of a reply with a list: further messages with the same xid carry the rest of the list.
-
-
-@attrs.define
-class DescRequest:
-    xid: int = 0
-
-
-@attrs.define
-class DescReply:
-    mfr_desc: str
-    hw_desc: str
-    sw_desc: str
-    serial_num: str
-    dp_desc: str
-    xid: int = 0
-
-
-@attrs.define
-class FlowStatsRequest:
-    """``table_id`` 0xff: all; in 1.0 there is neither ``out_group`` nor cookie."""
-
-    table_id: int = ALL_TABLES
-    out_port: int = ANY
-    out_group: int = ANY
-    cookie: int = 0
-    cookie_mask: int = 0
-    match: Match = MATCH_ALL
-    xid: int = 0
-
-
-@attrs.define
-class FlowStats:
-    """One entry of a flow statistics reply; ``flags`` are not sent in 1.0."""
-
-    table_id: int
-    duration_sec: int
-    duration_nsec: int
-    priority: int
-    idle_timeout: int
-    hard_timeout: int
-    flags: int
-    cookie: int
-    packet_count: int
-    byte_count: int
-    match: Match
-    instructions: Instructions
-
-
-@attrs.define
-class FlowStatsReply:
-    """A reply, or with ``more`` a part of it; the codec splits what does not fit one message.
-
-    :ivar flows: gone through once when it is encoded, so that an iterator will do: of a hundred
-        thousand rules no list need be made.
-    """
-
-    flows: Iterable[FlowStats]
-    xid: int = 0
-    more: bool = False
-
-
-@attrs.define
-class AggregateRequest:
-    """Like :class:`FlowStatsRequest`."""
-
-    table_id: int = ALL_TABLES
-    out_port: int = ANY
-    out_group: int = ANY
-    cookie: int = 0
-    cookie_mask: int = 0
-    match: Match = MATCH_ALL
-    xid: int = 0
-
-
-@attrs.define
-class AggregateReply:
-    packet_count: int
-    byte_count: int
-    flow_count: int
-    xid: int = 0
-
-
-@attrs.define
-class TableStatsRequest:
-    xid: int = 0
-
-
-@attrs.define
-class TableStats:
-    """One table; ``name``, ``wildcards`` (bits of 1.0) and ``max_entries`` only go out in 1.0."""
-
-    table_id: int
-    active_count: int
-    lookup_count: int
-    matched_count: int
-    name: str = ""
-    wildcards: int = 0
-    max_entries: int = 0
-
-
-@attrs.define
-class TableStatsReply:
-    tables: list[TableStats]
-    xid: int = 0
-    more: bool = False
-
-
-@attrs.define
-class PortStatsRequest:
-    """``port_no`` ANY: all ports."""
-
-    port_no: int = ANY
-    xid: int = 0
-
-
-@attrs.define
-class PortStats:
-    """Counters of one port; 2**64-1 says that a counter is not available."""
-
-    port_no: int
-    rx_packets: int = 0
-    tx_packets: int = 0
-    rx_bytes: int = 0
-    tx_bytes: int = 0
-    rx_dropped: int = 0
-    tx_dropped: int = 0
-    rx_errors: int = 0
-    tx_errors: int = 0
-    rx_frame_err: int = 0
-    rx_over_err: int = 0
-    rx_crc_err: int = 0
-    collisions: int = 0
-    duration_sec: int = 0
-    duration_nsec: int = 0
-
-
-@attrs.define
-class PortStatsReply:
-    ports: list[PortStats]
-    xid: int = 0
-    more: bool = False
-
-
-@attrs.define
-class PortDescRequest:
-    xid: int = 0
-
-
-@attrs.define
-class PortDescReply:
-    ports: list[PortDesc]
-    xid: int = 0
-    more: bool = False
-
-
-@attrs.define
-class QueueStatsRequest:
-    port_no: int = ANY
-    queue_id: int = ANY
-    xid: int = 0
-
-
-@attrs.define
-class QueueStats:
-    port_no: int
-    queue_id: int
-    tx_bytes: int = 0
-    tx_packets: int = 0
-    tx_errors: int = 0
-    duration_sec: int = 0
-    duration_nsec: int = 0
-
-
-@attrs.define
-class QueueStatsReply:
-    queues: list[QueueStats]
-    xid: int = 0
-    more: bool = False
-
-
-@attrs.define
-class TableFeatures:
-    """``ofp_table_features``.
-
-    :ivar properties: by ``OFPTFPT_*``: the numbers of instructions or actions, table ids, or the
-        32-bit headers of OXM fields.
-    """
-
-    table_id: int
-    name: str
-    metadata_match: int
-    metadata_write: int
-    config: int
-    max_entries: int
-    properties: dict[int, tuple[int, ...]]
-
-
-@attrs.define
-class TableFeaturesRequest:
-    """Without tables it asks; with tables it asks for these and no others."""
-
-    tables: tuple[TableFeatures, ...] = ()
-    xid: int = 0
-
-
-@attrs.define
-class TableFeaturesReply:
-    tables: tuple[TableFeatures, ...]
-    xid: int = 0
-    more: bool = False
 
 
 Message: TypeAlias = (
@@ -648,6 +457,16 @@ Message: TypeAlias = (
     | QueueStatsReply
     | TableFeaturesRequest
     | TableFeaturesReply
+    | FlowAge
+    | FlowModTableId
+    | FlowMonitorCancel
+    | FlowMonitorPaused
+    | FlowMonitorReply
+    | FlowMonitorRequest
+    | FlowMonitorResumed
+    | SetControllerId
+    | SetFlowFormat
+    | SetPacketInFormat
     | GroupMod
     | GroupStatsRequest
     | GroupStatsReply
