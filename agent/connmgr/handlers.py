@@ -62,7 +62,9 @@ def _role_request(session: OFConn, message: of.RoleRequest) -> None:
     if wanted not in (Role.NOCHANGE, session.role) and session.outstanding:
         raise Postponed(session.outstanding.drained())
     roles.grant(session, wanted, message.generation_id)
-    session.send(of.RoleReply(session.role, roles.reply_generation_id, message.xid))
+    # A request without a generation id is Nicira's, and so must the answer be.
+    generation_id = None if message.generation_id is None else roles.reply_generation_id
+    session.send(of.RoleReply(session.role, generation_id, message.xid))
 
 
 def _get_async(session: OFConn, message: of.GetAsyncRequest) -> None:

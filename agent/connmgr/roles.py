@@ -54,9 +54,10 @@ class Roles:
         self.generation_id: int | None = None
         self.master: HasRole | None = None
 
-    def check(self, role: int, generation_id: int) -> Role:
+    def check(self, role: int, generation_id: int | None) -> Role:
         """Whether a request may be granted, now.  Changes nothing.
 
+        :param generation_id: None: the request has none (Nicira's), and none is checked.
         :returns: the role asked for.
         :raises OpenFlowError: ROLE_BAD_ROLE; ROLE_STALE for a generation id that is older than the
             latest, in the sense of a signed difference of 64 bits.
@@ -66,13 +67,15 @@ class Roles:
         except ValueError:
             raise OpenFlowError(ROLE_BAD_ROLE, f"role {role}") from None
         latest = self.generation_id
-        if wanted >= Role.MASTER and latest is not None and self._older(generation_id, latest):
+        if wanted < Role.MASTER or generation_id is None or latest is None:
+            return wanted
+        if self._older(generation_id, latest):
             raise OpenFlowError(ROLE_STALE, f"{generation_id:#x} is older than {latest:#x}")
         return wanted
 
-    def grant(self, connection: HasRole, role: Role, generation_id: int) -> None:
+    def grant(self, connection: HasRole, role: Role, generation_id: int | None) -> None:
         """Give a connection the role that :meth:`check` has allowed; demote the former master."""
-        if role >= Role.MASTER:
+        if role >= Role.MASTER and generation_id is not None:
             self.generation_id = generation_id
         if role is Role.NOCHANGE:
             return

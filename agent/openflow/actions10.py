@@ -174,7 +174,8 @@ _FIELDS: Final[dict[Field, Callable[[int], bytes]]] = {
 
 def _set_field(action: SetField, flow: Flow) -> bytes:
     encode = _FIELDS.get(action.field)
-    if encode is not None and action.mask in (None, action.field.limit):
+    # What has a mask, be it of all ones, came as an experimenter's action, and goes out as one.
+    if encode is not None and action.mask is None:
         return encode(action.value)
     other = EXPERIMENTER_ENCODERS.get(SetField)
     return other(action, flow) if other else b""

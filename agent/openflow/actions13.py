@@ -158,8 +158,11 @@ def _write_set_field(field: Field, value: int) -> bytes:
 
 
 def _set_field(action: SetField, flow: Flow) -> bytes:
-    """A whole field; there is nothing for part of one but an experimenter's."""
-    if action.mask in (None, action.field.limit):
+    """A whole field; there is nothing for part of one but an experimenter's.
+
+    What has a mask, be it of all ones, came as an experimenter's action, and goes out as one.
+    """
+    if action.mask is None:
         if action.field is fields.VLAN_VID:
             flow.has_vlan = True
         return _write_set_field(action.field, action.value)

@@ -39,7 +39,9 @@ from agent.openflow.frame import (
 )
 from agent.openflow.messages import OFP10, OFP13, ErrorMessage, Hello, Message
 from agent.openflow.multipart import Multipart
-from agent.openflow.symmetric import extension_encoder
+from agent.openflow.nicira.actions import register_actions
+from agent.openflow.nicira.session import EXTENSIONS
+from agent.openflow.symmetric import CLAIMS, extension_encoder, register
 
 __all__ = [
     "ERROR_DATA",
@@ -83,6 +85,9 @@ def _learn(version: int, kinds: tuple[Kind, ...], statistics: Multipart) -> None
 
 _learn(OFP10, of10.KINDS, of10.STATISTICS)
 _learn(OFP13, of13.KINDS, of13.STATISTICS)
+register_actions()
+for _extension in EXTENSIONS:
+    register(_extension)
 
 _unpack_header: Final = HEADER.unpack_from
 _pack_header: Final = HEADER.pack
@@ -142,7 +147,8 @@ def encode_parts(version: int, message: Message) -> Iterator[bytes]:
 
 def _encode_one(version: int, message: Any) -> bytes:
     found = _encoders.get((version, type(message)))
-    if found is not None:
+    claim = CLAIMS.get(type(message))
+    if found is not None and (claim is None or not claim(version, message)):
         kind, encoder = found
         body = encoder(message)
         if kind == _HELLO:
@@ -176,7 +182,7 @@ def encode_error(
     if code in (HELLO_INCOMPATIBLE, HELLO_EPERM):
         data = text.encode("ascii", "replace")[: MAX_LENGTH // 2]
     else:
-        data = request[:ERROR_DATA]
+        data = code.prefix(version) + request[:ERROR_DATA]
     return encode(version, ErrorMessage(kind, number, data, xid))
 
 

@@ -3,32 +3,57 @@
 An :class:`OpenFlowError` names what went wrong once; which numbers go over the wire is decided when
 it is encoded for a connection, for the numbers differ between versions.
 
-Source: OpenFlow 1.0.1 section 5.4.4, OpenFlow 1.3.5 section 7.5.4, ``nicira-ext.h``.
+Some errors have numbers only among Nicira's: those about matches that 1.0 has not, and about
+Nicira's own messages.  They are sent as errors of an experimenter, as Open vSwitch does, and the
+tools which know Open vSwitch show their names.
+
+Source: OpenFlow 1.0.1 section 5.4.4, OpenFlow 1.3.5 section 7.5.4, ``nicira-ext.h`` and
+``ofp-errors.h`` of Open vSwitch.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 import attrs
 
+NICIRA: Final = 0x00002320
+"""``NX_VENDOR_ID``: Nicira's number among vendors and experimenters."""
+_NXET_VENDOR: Final = 0xB0C2
+"""Type of the errors of 1.0 which are a vendor's."""
+_EXPERIMENTER: Final = 0xFFFF
+"""``OFPET_EXPERIMENTER``."""
+
 
 @attrs.frozen
 class ErrorCode:
-    """One error of the specification.
+    """One error of the specification, or of Nicira.
 
     :ivar name: ``TYPE.CODE`` as the specification spells it, without prefixes.
     :ivar of10: ``(type, code)`` in OpenFlow 1.0.
     :ivar of13: ``(type, code)`` in OpenFlow 1.3.
+    :ivar nx10: ``(type, code)`` among Nicira's errors of 1.0, sent instead of ``of10``.
+    :ivar nx13: ``exp_type`` among Nicira's errors of 1.3, sent instead of ``of13``.
     """
 
     name: str
     of10: tuple[int, int]
     of13: tuple[int, int]
+    nx10: tuple[int, int] | None = None
+    nx13: int | None = None
 
     def numbers(self, version: int) -> tuple[int, int]:
-        """``(type, code)`` for a wire version (1 or 4)."""
-        return self.of10 if version == 1 else self.of13
+        """``(type, code)`` of the message, for a wire version (1 or 4)."""
+        if version == 1:
+            return self.of10 if self.nx10 is None else (_NXET_VENDOR, 0)
+        return self.of13 if self.nx13 is None else (_EXPERIMENTER, self.nx13)
+
+    def prefix(self, version: int) -> bytes:
+        """What the data of the message begin with, before the request: what Nicira says more."""
+        if version == 1:
+            return b"" if self.nx10 is None else struct.pack(">IHH", NICIRA, *self.nx10)
+        return b"" if self.nx13 is None else struct.pack(">I", NICIRA)
 
 
 class OpenFlowError(Exception):
@@ -47,12 +72,18 @@ class OpenFlowError(Exception):
 _all: dict[str, ErrorCode] = {}
 
 
-def _code(name: str, of10: tuple[int, int] | None, of13: tuple[int, int] | None) -> ErrorCode:
+def _code(
+    name: str,
+    of10: tuple[int, int] | None,
+    of13: tuple[int, int] | None,
+    nx10: tuple[int, int] | None = None,
+    nx13: int | None = None,
+) -> ErrorCode:
     """Declare an error; a version without it uses the nearest it has, given by the other."""
     first = of13 or of10
     if first is None:
         raise ValueError(f"{name} has no number in any version")
-    code = ErrorCode(name, of10 or first, of13 or first)
+    code = ErrorCode(name, of10 or first, of13 or first, nx10, nx13)
     _all[name] = code
     return code
 
@@ -70,11 +101,18 @@ REQUEST_EPERM = _code("BAD_REQUEST.EPERM", (1, 5), (1, 5))
 REQUEST_BAD_LEN = _code("BAD_REQUEST.BAD_LEN", (1, 6), (1, 6))
 BUFFER_EMPTY = _code("BAD_REQUEST.BUFFER_EMPTY", (1, 7), (1, 7))
 BUFFER_UNKNOWN = _code("BAD_REQUEST.BUFFER_UNKNOWN", (1, 8), (1, 8))
-REQUEST_BAD_TABLE_ID = _code("BAD_REQUEST.BAD_TABLE_ID", (1, 9), (1, 9))
+REQUEST_BAD_TABLE_ID = _code("BAD_REQUEST.BAD_TABLE_ID", (1, 9), (1, 9), (1, 512))
 IS_SLAVE = _code("BAD_REQUEST.IS_SLAVE", (1, 5), (1, 10))
 REQUEST_BAD_PORT = _code("BAD_REQUEST.BAD_PORT", (2, 4), (1, 11))
 REQUEST_BAD_PACKET = _code("BAD_REQUEST.BAD_PACKET", (1, 6), (1, 12))
 MULTIPART_BUFFER_OVERFLOW = _code("BAD_REQUEST.MULTIPART_BUFFER_OVERFLOW", (1, 6), (1, 13))
+
+NXM_INVALID = _code("BAD_REQUEST.NXM_INVALID", (1, 4), None, (1, 256), 2)
+MUST_BE_ZERO = _code("BAD_REQUEST.MUST_BE_ZERO", (1, 6), None, (1, 515), 4)
+FM_BAD_EVENT = _code("BAD_REQUEST.FM_BAD_EVENT", (1, 4), None, (1, 520), 9)
+MONITOR_EXISTS = _code("FLOW_MONITOR_FAILED.MONITOR_EXISTS", (1, 4), None, (1, 517), 6)
+MONITOR_BAD_FLAGS = _code("FLOW_MONITOR_FAILED.BAD_FLAGS", (1, 4), None, (1, 518), 7)
+UNKNOWN_MONITOR = _code("FLOW_MONITOR_FAILED.UNKNOWN_MONITOR", (1, 4), None, (1, 519), 8)
 
 ACTION_BAD_TYPE = _code("BAD_ACTION.BAD_TYPE", (2, 0), (2, 0))
 ACTION_BAD_LEN = _code("BAD_ACTION.BAD_LEN", (2, 1), (2, 1))
@@ -108,17 +146,17 @@ MATCH_BAD_LEN = _code("BAD_MATCH.BAD_LEN", (1, 6), (4, 1))
 MATCH_BAD_TAG = _code("BAD_MATCH.BAD_TAG", (1, 4), (4, 2))
 BAD_DL_ADDR_MASK = _code("BAD_MATCH.BAD_DL_ADDR_MASK", (1, 4), (4, 3))
 BAD_NW_ADDR_MASK = _code("BAD_MATCH.BAD_NW_ADDR_MASK", (1, 4), (4, 4))
-BAD_WILDCARDS = _code("BAD_MATCH.BAD_WILDCARDS", (1, 4), (4, 5))
-BAD_FIELD = _code("BAD_MATCH.BAD_FIELD", (1, 4), (4, 6))
-MATCH_BAD_VALUE = _code("BAD_MATCH.BAD_VALUE", (1, 4), (4, 7))
-MATCH_BAD_MASK = _code("BAD_MATCH.BAD_MASK", (1, 4), (4, 8))
-BAD_PREREQ = _code("BAD_MATCH.BAD_PREREQ", (1, 4), (4, 9))
-DUP_FIELD = _code("BAD_MATCH.DUP_FIELD", (1, 4), (4, 10))
+BAD_WILDCARDS = _code("BAD_MATCH.BAD_WILDCARDS", (1, 4), (4, 5), (1, 262))
+BAD_FIELD = _code("BAD_MATCH.BAD_FIELD", (1, 4), (4, 6), (0, 263))
+MATCH_BAD_VALUE = _code("BAD_MATCH.BAD_VALUE", (1, 4), (4, 7), (1, 258))
+MATCH_BAD_MASK = _code("BAD_MATCH.BAD_MASK", (1, 4), (4, 8), (1, 259))
+BAD_PREREQ = _code("BAD_MATCH.BAD_PREREQ", (1, 4), (4, 9), (1, 260))
+DUP_FIELD = _code("BAD_MATCH.DUP_FIELD", (1, 4), (4, 10), (1, 261))
 MATCH_EPERM = _code("BAD_MATCH.EPERM", (1, 5), (4, 11))
 
 FLOW_MOD_UNKNOWN = _code("FLOW_MOD_FAILED.UNKNOWN", (3, 5), (5, 0))
 TABLE_FULL = _code("FLOW_MOD_FAILED.TABLE_FULL", (3, 0), (5, 1))
-FLOW_MOD_BAD_TABLE_ID = _code("FLOW_MOD_FAILED.BAD_TABLE_ID", (3, 5), (5, 2))
+FLOW_MOD_BAD_TABLE_ID = _code("FLOW_MOD_FAILED.BAD_TABLE_ID", (3, 5), (5, 2), (5, 257))
 OVERLAP = _code("FLOW_MOD_FAILED.OVERLAP", (3, 1), (5, 3))
 FLOW_MOD_EPERM = _code("FLOW_MOD_FAILED.EPERM", (3, 2), (5, 4))
 BAD_TIMEOUT = _code("FLOW_MOD_FAILED.BAD_TIMEOUT", (3, 5), (5, 5))
@@ -163,7 +201,7 @@ SWITCH_CONFIG_EPERM = _code("SWITCH_CONFIG_FAILED.EPERM", None, (10, 2))
 
 ROLE_STALE = _code("ROLE_REQUEST_FAILED.STALE", None, (11, 0))
 ROLE_UNSUP = _code("ROLE_REQUEST_FAILED.UNSUP", None, (11, 1))
-ROLE_BAD_ROLE = _code("ROLE_REQUEST_FAILED.BAD_ROLE", (1, 4), (11, 2))
+ROLE_BAD_ROLE = _code("ROLE_REQUEST_FAILED.BAD_ROLE", (1, 4), (11, 2), (1, 513))
 
 METER_UNKNOWN = _code("METER_MOD_FAILED.UNKNOWN", None, (12, 0))
 METER_EXISTS = _code("METER_MOD_FAILED.METER_EXISTS", None, (12, 1))

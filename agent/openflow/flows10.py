@@ -1,9 +1,6 @@
 """Flows in OpenFlow 1.0: FLOW_MOD, FLOW_REMOVED, and the statistics FLOW and AGGREGATE.
 
-A rule of 1.0 has a list of actions where later versions have instructions: it becomes one
-:class:`~agent.openflow.actions.ApplyActions`.  The other way round, a rule that came in by a later
-version is shown with the actions it applies and writes; what else its instructions do has no words
-in 1.0.
+What Nicira has of the same is in :mod:`agent.openflow.nicira`.
 
 Source: OpenFlow 1.0.1 sections 5.3.3, 5.3.5.2, 5.3.5.3 and 5.4.2.
 """
@@ -15,12 +12,13 @@ from typing import Any, Final
 
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Padding
 
-from agent.openflow.actions import Action, Actions, ApplyActions, Instructions, actions_of
-from agent.openflow.actions10 import decode_actions, encode_actions
-from agent.openflow.cache import Cache
 from agent.openflow.errors import FLOW_MOD_BAD_FLAGS, REQUEST_BAD_LEN, TOO_MANY, OpenFlowError
 from agent.openflow.frame import MAX_LENGTH, MIN_LENGTH, Kind, Type10, bad_length
-from agent.openflow.match import Match
+from agent.openflow.instructions10 import (
+    decode_instructions,
+    encode_instructions,
+    shown_instructions,
+)
 from agent.openflow.match10 import decode_match10, encode_match10
 from agent.openflow.messages import (
     ALL_TABLES,
@@ -45,49 +43,6 @@ _MATCH: Final = 40
 """Bytes of ``ofp_match``."""
 _LONGEST: Final = MAX_LENGTH - HEADER_SIZE - 88
 """Bytes of actions for which there is room in a statistics message."""
-
-# --- instructions -----------------------------------------------------------------------------
-
-_REMEMBERED: Final = 512
-_instructions: Final[Cache[bytes, Instructions]] = Cache(4096)
-"""By the bytes of the actions, if these are not more than ``_REMEMBERED``."""
-
-
-def _decode_instructions(data: bytes, offset: int) -> Instructions:
-    """The actions from ``offset`` to the end; the same tuple for the same bytes."""
-    wire = data[offset:]
-    found = _instructions.get(wire)
-    if found is None:
-        actions = decode_actions(data, offset, len(wire))
-        found = (ApplyActions(actions),) if actions else ()
-        if len(wire) <= _REMEMBERED:
-            _instructions.put(wire, found)
-    return found
-
-
-def _actions_of(instructions: Instructions) -> Actions:
-    if len(instructions) == 1 and type(instructions[0]) is ApplyActions:
-        return instructions[0].actions
-    return actions_of(instructions)
-
-
-def _shown_actions(instructions: Instructions, match: Match) -> bytes:
-    """The actions of a rule as far as 1.0 can say them, and a message has room for them."""
-    actions = _actions_of(instructions)
-    try:
-        data = encode_actions(actions, match)
-    except OpenFlowError:
-        # The port of a later version: what has no number here is left out like all the rest.
-        data = b"".join(_shown_action(action, match) for action in actions)
-    return data if len(data) <= _LONGEST else b""
-
-
-def _shown_action(action: Action, match: Match) -> bytes:
-    try:
-        return encode_actions((action,), match)
-    except OpenFlowError:
-        return b""
-
 
 # --- FLOW_MOD ---------------------------------------------------------------------------------
 
@@ -116,13 +71,18 @@ _EMERG: Final = 4
 """``OFPFF_EMERG``, the bit of which means RESET_COUNTS in later versions."""
 
 
-def _flags_from_wire(flags: int) -> int:
+def flags_from_wire(flags: int) -> int:
+    """:class:`FlowModFlags` of the flags of 1.0.
+
+    :raises OpenFlowError: FLOW_MOD_BAD_FLAGS.
+    """
     if flags & ~(_FLAGS | _EMERG):
         raise OpenFlowError(FLOW_MOD_BAD_FLAGS, f"flags {flags:#06x}")
     return flags & _FLAGS | (FlowModFlags.EMERG.value if flags & _EMERG else 0)
 
 
-def _flags_to_wire(flags: int) -> int:
+def flags_to_wire(flags: int) -> int:
+    """The flags of 1.0, without what it has not."""
     return flags & _FLAGS | (_EMERG if flags & FlowModFlags.EMERG.value else 0)
 
 
@@ -152,7 +112,7 @@ def decode_flow_mod(data: bytes, xid: int) -> FlowMod:
         command,
         decode_match10(data, MIN_LENGTH),
         priority,
-        _decode_instructions(data, _FLOW_MOD_ACTIONS),
+        decode_instructions(data, _FLOW_MOD_ACTIONS),
         ALL_TABLES,
         cookie,
         0,
@@ -161,13 +121,12 @@ def decode_flow_mod(data: bytes, xid: int) -> FlowMod:
         buffer_id,
         from_wire10(out_port),
         ANY,
-        _flags_from_wire(flags) if flags > _FLAGS else flags,
+        flags_from_wire(flags) if flags > _FLAGS else flags,
         xid,
     )
 
 
 def _encode_flow_mod(message: FlowMod) -> bytes:
-    actions = _actions_of(message.instructions)
     body = _FLOW_MOD.pack(
         message.cookie,
         message.command,
@@ -176,9 +135,10 @@ def _encode_flow_mod(message: FlowMod) -> bytes:
         message.priority,
         message.buffer_id,
         to_wire10(message.out_port),
-        _flags_to_wire(message.flags),
+        flags_to_wire(message.flags),
     )
-    return encode_match10(message.match) + body + encode_actions(actions, message.match)
+    actions = encode_instructions(message.instructions, message.match)
+    return encode_match10(message.match) + body + actions
 
 
 # --- FLOW_REMOVED -----------------------------------------------------------------------------
@@ -278,7 +238,7 @@ def _decode_flows(data: bytes, xid: int) -> Message:
         fields = dict(zip(_FLOW.names, _FLOW.unpack_from(data, offset), strict=True))
         del fields["length"]
         fields["match"] = decode_match10(fields["match"], 0)
-        instructions = _decode_instructions(data[offset + _FLOW.size : offset + length], 0)
+        instructions = decode_instructions(data[offset + _FLOW.size : offset + length], 0)
         flows.append(FlowStats(flags=0, instructions=instructions, **fields))
     return FlowStatsReply(flows, xid, has_more(data))
 
@@ -286,7 +246,7 @@ def _decode_flows(data: bytes, xid: int) -> Message:
 def _encode_flows(message: FlowStatsReply) -> Iterator[bytes]:
     pack, size = _FLOW.pack, _FLOW.size
     for flow in message.flows:
-        actions = _shown_actions(flow.instructions, flow.match)
+        actions = shown_instructions(flow.instructions, flow.match, _LONGEST)
         yield (
             pack(
                 size + len(actions),

@@ -8,6 +8,10 @@ it.
 
 A request in several parts is refused, but for the statistics which say they can take one.
 
+An experimenter's statistics have the number 0xffff, and its own numbers behind the header, in every
+part.  Where they mean what statistics of the version do, they are the same class of message, with
+``nxm`` set.
+
 Source: OpenFlow 1.0.1 section 5.3.5, OpenFlow 1.3.5 section 7.3.5.
 """
 
@@ -15,13 +19,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 import construct
-from construct import Int16ub
+from construct import Int16ub, Int32ub
 
 from agent.openflow.errors import (
+    BAD_EXP_TYPE,
     BAD_EXPERIMENTER,
     BAD_STAT,
     MULTIPART_BUFFER_OVERFLOW,
@@ -36,6 +41,9 @@ MORE: Final = 1
 """``OFPSF_REPLY_MORE``, ``OFPMPF_REQ_MORE`` and ``OFPMPF_REPLY_MORE``."""
 _FLAGS_AT: Final = 10
 """Offset of the 16 bits of flags in a message, the same in all versions."""
+EXTENDED_SIZE: Final = 24
+"""Bytes before the body of an experimenter's statistics, the same in all versions."""
+_EXTENDED: Final = Fixed("experimenter" / Int32ub, "exp_type" / Int32ub)
 
 
 class Stat(enum.IntEnum):
@@ -65,6 +73,7 @@ class Statistic:
     :ivar encode_request: to what follows the header of the multipart message.
     :ivar encode_reply: likewise, in pieces between which the reply may be cut.
     :ivar request_parts: whether a request may come in several parts.
+    :ivar experimenter: whose statistics they are, and then ``number`` is its; 0: OpenFlow's.
     """
 
     number: int
@@ -75,6 +84,16 @@ class Statistic:
     decode_reply: Decoder
     encode_reply: Callable[[Any], Iterable[bytes]]
     request_parts: bool = False
+    experimenter: int = 0
+
+    @property
+    def key(self) -> int:
+        """One number for both."""
+        return self.experimenter << 32 | self.number
+
+
+_Encoder: TypeAlias = tuple[int, int, bytes, Callable[[Any], Iterable[bytes]]]
+"""Type of the message, number of the statistics, what stands before the body, and the body."""
 
 
 def one(number: int, at: int, request: Record[Any], reply: Record[Any]) -> Statistic:
@@ -138,27 +157,36 @@ class Multipart:
         self._requests: dict[int, Decoder] = {}
         self._replies: dict[int, Decoder] = {}
         self._request_parts: set[int] = set()
-        self._encoders: dict[type, tuple[int, int, Callable[[Any], Iterable[bytes]]]] = {}
+        self._experimenters: set[int] = set()
+        self._encoders: dict[type, _Encoder] = {}
+        self._extended: dict[type, _Encoder] = {}
         for statistic in statistics:
             self._add(statistic)
 
     def _add(self, statistic: Statistic) -> None:
-        number, encode_request = statistic.number, statistic.encode_request
-        self._requests[number] = statistic.decode_request
-        self._replies[number] = statistic.decode_reply
+        key, encode_request = statistic.key, statistic.encode_request
+        self._requests[key] = statistic.decode_request
+        self._replies[key] = statistic.decode_reply
         if statistic.request_parts:
-            self._request_parts.add(number)
-        self._encoders[statistic.request] = (
+            self._request_parts.add(key)
+        encoders, number, extended = self._encoders, statistic.number, b""
+        if statistic.experimenter:
+            self._experimenters.add(statistic.experimenter)
+            encoders, number = self._extended, int(Stat.EXPERIMENTER)
+            extended = _EXTENDED.pack(statistic.experimenter, statistic.number)
+            extended += bytes(EXTENDED_SIZE - self._layout.size - len(extended))
+        encoders[statistic.request] = (
             self.request_type,
             number,
+            extended,
             lambda message: (encode_request(message),),
         )
-        self._encoders[statistic.reply] = (self.reply_type, number, statistic.encode_reply)
+        encoders[statistic.reply] = (self.reply_type, number, extended, statistic.encode_reply)
 
     @property
     def messages(self) -> Iterable[type]:
         """The classes that :meth:`parts` encodes."""
-        return self._encoders.keys()
+        return self._encoders.keys() | self._extended.keys()
 
     def decode_request(self, data: bytes, xid: int) -> Message:
         """A request to a message.
@@ -166,27 +194,39 @@ class Multipart:
         :raises OpenFlowError: REQUEST_BAD_LEN, BAD_STAT, BAD_EXPERIMENTER,
             MULTIPART_BUFFER_OVERFLOW for one of several parts, and what the statistics raise.
         """
-        number = self._number(data)
-        decoder = self._requests.get(number)
+        key = self._key(data)
+        decoder = self._requests.get(key)
         if decoder is None:
-            raise _unknown(number)
+            raise _unknown(key)
         # The flags of requests have no meaning in 1.0, and are ignored.
-        if has_more(data) and number not in self._request_parts and self._version != OFP10:
+        if has_more(data) and key not in self._request_parts and self._version != OFP10:
             raise OpenFlowError(MULTIPART_BUFFER_OVERFLOW, "a request in several parts")
         return decoder(data, xid)
 
     def decode_reply(self, data: bytes, xid: int) -> Message:
         """A reply, or a part of it, to a message."""
-        number = self._number(data)
-        decoder = self._replies.get(number)
+        key = self._key(data)
+        decoder = self._replies.get(key)
         if decoder is None:
-            raise _unknown(number)
+            raise _unknown(key)
         return decoder(data, xid)
 
-    def _number(self, data: bytes) -> int:
-        if len(data) < self._layout.size:
-            raise bad_length(data, f"{self._layout.size} or more")
-        return data[8] << 8 | data[9]
+    def _key(self, data: bytes) -> int:
+        """See :attr:`Statistic.key`."""
+        size = self._layout.size
+        if len(data) < size:
+            raise bad_length(data, f"{size} or more")
+        number = data[8] << 8 | data[9]
+        if number != Stat.EXPERIMENTER:
+            return number
+        if len(data) < size + 4:
+            raise bad_length(data, f"{size + 4} or more")
+        experimenter = int.from_bytes(data[size : size + 4], "big")
+        if experimenter not in self._experimenters:
+            raise OpenFlowError(BAD_EXPERIMENTER, f"experimenter {experimenter:#x}")
+        if len(data) < EXTENDED_SIZE:
+            raise bad_length(data, f"{EXTENDED_SIZE} or more")
+        return experimenter << 32 | int.from_bytes(data[size + 4 : size + 8], "big")
 
     def parts(self, message: Any) -> Iterator[bytes]:
         """The frames of a request or reply, at least one.
@@ -194,8 +234,13 @@ class Multipart:
         :raises KeyError: for a message that is no statistics of this version.
         :raises ValueError: for a single element that is too long for any frame.
         """
-        kind, number, encode = self._encoders[type(message)]
-        room = MAX_LENGTH - self._layout.size
+        entry = self._encoders.get(type(message))
+        if entry is None or getattr(message, "nxm", False):
+            entry = self._extended.get(type(message), entry)
+        if entry is None:
+            raise KeyError(type(message).__name__)
+        kind, number, extended, encode = entry
+        room = MAX_LENGTH - self._layout.size - len(extended)
         body: list[bytes] = []
         size = 0
         for element in encode(message):
@@ -203,20 +248,22 @@ class Multipart:
             if size > room:
                 if len(element) > room:
                     raise ValueError(f"an element of {len(element)} bytes fits no message")
-                yield self._part(kind, number, MORE, message.xid, body)
+                yield self._part(kind, number, MORE, message.xid, extended, body)
                 body = []
                 size = len(element)
             body.append(element)
         more = MORE if getattr(message, "more", False) else 0
-        yield self._part(kind, number, more, message.xid, body)
+        yield self._part(kind, number, more, message.xid, extended, body)
 
-    def _part(self, kind: int, number: int, flags: int, xid: int, body: list[bytes]) -> bytes:
-        data = b"".join(body)
+    def _part(
+        self, kind: int, number: int, flags: int, xid: int, extended: bytes, body: list[bytes]
+    ) -> bytes:
+        data = extended + b"".join(body)
         length = self._layout.size + len(data)
         return self._layout.pack(self._version, kind, length, xid, number, flags) + data
 
 
-def _unknown(number: int) -> OpenFlowError:
-    if number == Stat.EXPERIMENTER:
-        return OpenFlowError(BAD_EXPERIMENTER, "no experimenter has statistics")
-    return OpenFlowError(BAD_STAT, f"statistics {number}")
+def _unknown(key: int) -> OpenFlowError:
+    if key > Stat.EXPERIMENTER:
+        return OpenFlowError(BAD_EXP_TYPE, f"statistics {key & 0xFFFFFFFF} of {key >> 32:#x}")
+    return OpenFlowError(BAD_STAT, f"statistics {key}")

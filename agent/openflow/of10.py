@@ -10,6 +10,7 @@ from agent.openflow import flows10, packets10, queues, stats10, switch10, symmet
 from agent.openflow.frame import Kind, Type10
 from agent.openflow.messages import OFP10
 from agent.openflow.multipart import Multipart
+from agent.openflow.nicira import monitor, statistics
 
 KINDS: Final[tuple[Kind, ...]] = (
     *symmetric.KINDS10,
@@ -25,6 +26,11 @@ STATISTICS: Final = Multipart(
     Type10.STATS_REQUEST,
     Type10.STATS_REPLY,
     Padding(0),
-    (*stats10.STATISTICS, *flows10.STATISTICS),
+    (
+        *stats10.STATISTICS,
+        *flows10.STATISTICS,
+        *statistics.STATISTICS10,
+        *monitor.STATISTICS10,
+    ),
 )
-"""The statistics."""
+"""The statistics, Nicira's too."""

@@ -20,6 +20,7 @@ from agent.openflow import (
 from agent.openflow.frame import Kind, Type13
 from agent.openflow.messages import OFP13
 from agent.openflow.multipart import Multipart
+from agent.openflow.nicira import monitor
 
 KINDS: Final[tuple[Kind, ...]] = (
     *symmetric.KINDS13,
@@ -43,6 +44,7 @@ STATISTICS: Final = Multipart(
         *table_features.STATISTICS,
         *groups13.STATISTICS,
         *meters13.STATISTICS,
+        *monitor.STATISTICS13,
     ),
 )
 """The multipart messages."""

@@ -85,17 +85,22 @@ _ASYNC: Final = Fixed(
 )
 
 
-def _async_decoder(message: type[GetAsyncReply] | type[SetAsync]) -> Decoder:
+def async_decoder(
+    message: type[GetAsyncReply] | type[SetAsync], offset: int = MIN_LENGTH
+) -> Decoder:
+    """The decoder of a message that is a header of ``offset`` bytes and these masks."""
+
     def decode(data: bytes, xid: int) -> Message:
-        if len(data) != MIN_LENGTH + _ASYNC.size:
-            raise bad_length(data, f"{MIN_LENGTH + _ASYNC.size}")
-        masks: tuple[Any, ...] = _ASYNC.unpack_from(data, MIN_LENGTH)
+        if len(data) != offset + _ASYNC.size:
+            raise bad_length(data, f"{offset + _ASYNC.size}")
+        masks: tuple[Any, ...] = _ASYNC.unpack_from(data, offset)
         return message(AsyncConfig(masks[0:2], masks[2:4], masks[4:6]), xid)
 
     return decode
 
 
-def _encode_async(message: GetAsyncReply | SetAsync) -> bytes:
+def encode_async(message: GetAsyncReply | SetAsync) -> bytes:
+    """What follows the header."""
     config = message.config
     return _ASYNC.pack(*config.packet_in_mask, *config.port_status_mask, *config.flow_removed_mask)
 
@@ -116,6 +121,6 @@ KINDS: Final = (
     Record(RoleRequest, *_ROLE, adapters=_ROLE_ADAPTERS).kind(Type13.ROLE_REQUEST),
     Record(RoleReply, *_ROLE, adapters=_ROLE_ADAPTERS).kind(Type13.ROLE_REPLY),
     empty(Type13.GET_ASYNC_REQUEST, GetAsyncRequest),
-    Kind(Type13.GET_ASYNC_REPLY, GetAsyncReply, _async_decoder(GetAsyncReply), _encode_async),
-    Kind(Type13.SET_ASYNC, SetAsync, _async_decoder(SetAsync), _encode_async),
+    Kind(Type13.GET_ASYNC_REPLY, GetAsyncReply, async_decoder(GetAsyncReply), encode_async),
+    Kind(Type13.SET_ASYNC, SetAsync, async_decoder(SetAsync), encode_async),
 )

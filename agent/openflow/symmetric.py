@@ -124,15 +124,20 @@ class Extension:
         a message; raises :exc:`OpenFlowError`.
     :ivar encoders: by class of message, ``encode(version, message)`` to what follows the
         ``ofp_header``, the experimenter's number included.
+    :ivar claims: for those of these classes which a version has in its own right as well,
+        ``claims(version, message)``: whether this one is the experimenter's all the same.
     """
 
     experimenter: int
     decode: Callable[[int, bytes, int], Message]
     encoders: Mapping[type, Callable[[int, Any], bytes]]
+    claims: Mapping[type, Callable[[int, Any], bool]] = attrs.Factory(dict)
 
 
 _extensions: dict[int, Extension] = {}
 _encoders: dict[type, Callable[[int, Any], bytes]] = {}
+CLAIMS: Final[dict[type, Callable[[int, Any], bool]]] = {}
+"""The claims of every extension."""
 
 
 def register(extension: Extension) -> None:
@@ -144,6 +149,7 @@ def register(extension: Extension) -> None:
         raise ValueError(f"experimenter {extension.experimenter:#x} is registered twice")
     _extensions[extension.experimenter] = extension
     _encoders.update(extension.encoders)
+    CLAIMS.update(extension.claims)
 
 
 def extension_encoder(message: type) -> Callable[[int, Any], bytes] | None:

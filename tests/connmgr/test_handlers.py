@@ -253,6 +253,6 @@ class AsyncTests(SessionCase):
         """What nobody knows is refused as such, also when something is in flight."""
         for version, numbers in ((1, BAD_EXPERIMENTER.of10), (4, BAD_EXPERIMENTER.of13)):
             _, peer = self.connected(version)
-            peer.send(flow_mod(), of.Experimenter(0x2320, 16, b"", xid=7))
+            peer.send(flow_mod(), of.Experimenter(0xABCDEF, 16, b"", xid=7))
             [error] = peer.received()
             self.assertEqual((error.type, error.code, error.xid), (*numbers, 7))

@@ -48,6 +48,7 @@ from agent.openflow.actions import (
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import OFP10, OFP13, FlowMod, FlowModCommand, Message, Port
 from agent.openflow.table_features import Property
+from tests.openflow import samples_nicira
 
 XID: Final = 0x12345678
 MAC: Final = 0x0A1B2C3D4E5F
@@ -344,7 +345,7 @@ def _meters() -> Iterator[Message]:
 
 
 MESSAGES: Final[dict[int, tuple[Message, ...]]] = {
-    OFP10: (*_common(OFP10), *_only10()),
-    OFP13: (*_common(OFP13), *_only13()),
+    OFP10: (*_common(OFP10), *_only10(), *samples_nicira.only10(XID)),
+    OFP13: (*_common(OFP13), *_only13(), *samples_nicira.only13(XID)),
 }
 """The samples of each version."""

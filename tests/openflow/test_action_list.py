@@ -218,11 +218,12 @@ class ExperimenterTests(SynchronousTestCase):
 
     def test_encode(self) -> None:
         """What writes actions that a version does not have is asked for these."""
+        encoders: dict[type[Action], Any] = {}
+        for module in (action_list, actions10, actions13):
+            self.patch(module, "EXPERIMENTER_ENCODERS", encoders)
         self.assertEqual(actions10.encode_actions((SetNwTtl(3),)), b"")
-        encoders = action_list.EXPERIMENTER_ENCODERS
         for kind in (SetNwTtl, SetField):
             encoders[kind] = lambda action, flow: b"experimenter...."
-            self.addCleanup(encoders.pop, kind)
         for action in (SetNwTtl(4), SetField(fields.REGS[0], 1), SetField(fields.ETH_SRC, 1, 1)):
             self.assertEqual(actions10.encode_actions((action,)), b"experimenter....")
         self.assertEqual(

@@ -11,12 +11,14 @@ from agent.openflow.actions import (
     GroupAction,
     Output,
     WriteActions,
+    WriteMetadata,
 )
 from agent.openflow.codec import decode, encode
 from agent.openflow.errors import ErrorCode, OpenFlowError
 from agent.openflow.frame import Type10
 from agent.openflow.match import Match
 from agent.openflow.messages import ANY, NO_BUFFER, OFP10, FlowMod, FlowModFlags, Port
+from agent.openflow.nx_actions import Resubmit, WriteMetadataAction
 from tests.openflow.samples import SIX_FIELDS, XID
 
 
@@ -150,17 +152,22 @@ class FlowTests(SynchronousTestCase):
         self.assertIs(first.instructions, second.instructions)
 
     def test_later_instructions(self) -> None:
-        """A rule of 1.3 is shown with the actions that it applies and writes, as far as 1.0 can."""
+        """A rule of 1.3 is shown with the actions that it applies and writes, as far as 1.0 can.
+
+        Groups, metadata and other tables have no words but Nicira's.
+        """
         instructions = (
             ApplyActions((Output(1), GroupAction(5))),
             WriteActions((Output(2),)),
+            WriteMetadata(5, 7),
             GotoTable(3),
         )
         flow = messages.FlowStats(3, 1, 2, 3, 4, 5, 0, 6, 7, 8, SIX_FIELDS, instructions)
         reply = decode(OFP10, encode(OFP10, messages.FlowStatsReply([flow])))
         assert isinstance(reply, messages.FlowStatsReply)
         (shown,) = reply.flows
-        self.assertEqual(shown.instructions, (ApplyActions((Output(1), Output(2))),))
+        actions = (Output(1), GroupAction(5), Output(2), WriteMetadataAction(5, 7))
+        self.assertEqual(shown.instructions, (ApplyActions((*actions, Resubmit(table_id=3))),))
 
     def test_removed_reason(self) -> None:
         """Reasons that 1.0 does not know are those of a deletion."""
