@@ -18,7 +18,6 @@ from twisted.internet.interfaces import (
     IReactorTime,
 )
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -26,7 +25,9 @@ from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.interfaces import Owner
 from agent.connmgr.ofconn import OFConn
 from agent.connmgr.reconnect import STOP_TIMEOUT
+from agent.connmgr.settings import SessionSettings
 from agent.connmgr.target import Target
+from agent.connmgr.tls import ContextFactory
 
 MAX_CONNECTIONS: Final = 4096
 """Connections of one listener at once, unless told otherwise."""
@@ -52,6 +53,7 @@ class ServiceListener(Factory):
     """What accepts connections on one socket, and owns their sessions.
 
     :ivar target: what it listens on, with the port there is.
+    :ivar bound: the socket.
     :ivar sessions: those that are open, and when they were accepted (seconds of the clock).
     :ivar refused: connections closed because there were too many.
     """
@@ -66,7 +68,7 @@ class ServiceListener(Factory):
         clock: IReactorTime,
         make_session: MakeSession,
         owner: Owner,
-        tls: CertificateOptions | None = None,
+        tls: ContextFactory | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         """
@@ -76,10 +78,10 @@ class ServiceListener(Factory):
         :param tls: needed for ``pssl:``.
         """
         self.target = bound.target
+        self.bound = bound
         self.sessions: dict[OFConn, float] = {}
         self.refused = 0
         self._bridge = bridge
-        self._bound = bound
         self._clock = clock
         self._make_session = make_session
         self._owner = owner
@@ -98,9 +100,10 @@ class ServiceListener(Factory):
         if self.target.secure:
             if self._tls is None:
                 raise ValueError(f"{self.target} needs a certificate")
-            factory = TLSMemoryBIOFactory(self._tls, False, self, self._clock)
+            context: Any = self._tls
+            factory = TLSMemoryBIOFactory(context, False, self, self._clock)
             factory.noisy = False
-        self._port = self._bound.listen(self._clock, factory)
+        self._port = self.bound.listen(self._clock, factory)
 
     def stop(self) -> Deferred[None]:
         """Accept no more, and close what is open; fires when all of it is closed."""
@@ -108,7 +111,7 @@ class ServiceListener(Factory):
         waits: list[Deferred[Any]] = []
         port, self._port = self._port, None
         if port is None:
-            self._bound.close()
+            self.bound.close()
         else:
             closed = maybeDeferred(port.stopListening)
             closed.addErrback(
@@ -126,6 +129,12 @@ class ServiceListener(Factory):
             for session in list(self.sessions):
                 session.close(STOP_TIMEOUT)
         return DeferredList(waits).addCallback(lambda _: None)
+
+    def reconfigure(self, make_session: MakeSession, settings: SessionSettings) -> None:
+        """Make other sessions from now on, and let those that are open have other settings."""
+        self._make_session = make_session
+        for session in list(self.sessions):
+            session.reconfigure(settings)
 
     def buildProtocol(self, addr: IAddress | None) -> FrameProtocol | None:
         """See :class:`twisted.internet.interfaces.IProtocolFactory`."""

@@ -305,6 +305,14 @@ class ReconnectingConnection:
         self._inputs.stop()
         return stopped
 
+    def set_max_backoff(self, seconds: float) -> None:
+        """Wait no longer than that from now on, also if it waits already."""
+        core = self._core
+        core.max_backoff = seconds
+        core.wait = min(core.wait, seconds)
+        if core.timer is not None and core.timer.getTime() - self._clock.seconds() > seconds:
+            core.timer.reset(seconds)
+
     def new_session(self) -> FrameProtocol:
         """A session for a transport that is about to be there."""
         session = self._core.session = self._make_session(self)

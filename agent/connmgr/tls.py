@@ -3,12 +3,15 @@
 Both ends present a certificate, and each must come from the configured authorities: a datapath id
 is only worth as much as the identity behind it.  Names are not compared, since targets are
 addresses; the authorities are expected to be the network's own, as with Open vSwitch.
+
+Certificates end, and are replaced in their files.  So nobody keeps what was read from them:
+:class:`Credentials` are asked anew for every connection.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from OpenSSL.crypto import (
     FILETYPE_PEM,
@@ -17,6 +20,7 @@ from OpenSSL.crypto import (
     load_certificate,
     load_privatekey,
 )
+from OpenSSL.SSL import Context
 from OpenSSL.SSL import Error as ContextError
 from twisted.internet.ssl import (
     Certificate,
@@ -26,6 +30,36 @@ from twisted.internet.ssl import (
 )
 
 _END: Final = b"-----END CERTIFICATE-----"
+
+
+class ContextFactory(Protocol):
+    """What makes TLS of a connection."""
+
+    def getContext(self) -> Context:
+        """For one connection; asked anew for each."""
+
+
+class Credentials:
+    """The certificate, key and authorities of the agent, as they are now.
+
+    A context factory in Twisted's sense.  A connection keeps those that it began with.
+    """
+
+    def __init__(self, options: CertificateOptions | None = None) -> None:
+        self._options = options
+
+    def use(self, options: CertificateOptions | None) -> None:
+        """Have others from now on; None: none."""
+        self._options = options
+
+    def getContext(self) -> Context:
+        """For one connection.
+
+        :raises ValueError: when there are none.
+        """
+        if self._options is None:
+            raise ValueError("there is no certificate")
+        return self._options.getContext()
 
 
 def context_factory(certificate: Path, private_key: Path, ca: Path) -> CertificateOptions:
