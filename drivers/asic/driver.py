@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from drivers.asic.hardware import Hardware
+from drivers.asic.layout import make_layout
 from drivers.asic.profile import Profile, load
 from drivers.asic.tcam import Tcam
 from drivers.interfaces import (
@@ -53,7 +54,15 @@ class AsicDriver(Datapath):
         self, profile: Profile, tables: Sequence[TableCapabilities], ports: Ports, seed: int
     ) -> None:
         self.profile = profile
-        tcams = {table.table_id: Tcam(table.table_id, table.size) for table in profile.tables}
+        tcams = {
+            table.table_id: Tcam(
+                table.table_id,
+                table.size,
+                make_layout(profile.layout, profile.free, table.size),
+                profile.software is not None,
+            )
+            for table in profile.tables
+        }
         self.hardware = Hardware(profile, tcams, seed)
         capabilities = Capabilities(
             tables=tuple(tables),

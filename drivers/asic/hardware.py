@@ -5,9 +5,9 @@ simulated exactly: an operation begins when the one before it made room, not whe
 round to noticing that, so that a busy reactor delays confirmations but does not slow the hardware.
 There is one timer, for whatever ends next, however long the queue is.
 
-What an operation costs follows from the profile's laws and from what has to move in the table
-(:mod:`drivers.asic.tcam`); what goes wrong with it, from the faults that are armed
-(:mod:`drivers.asic.faults`).
+What an operation costs follows from the profile's laws (:mod:`drivers.asic.costs`) and from what
+has to move in the table (:mod:`drivers.asic.layout`); what goes wrong with it, from the faults that
+are armed (:mod:`drivers.asic.faults`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -22,11 +23,13 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
+from drivers.asic.costs import Costs, Run
 from drivers.asic.faults import Effect, Faults
 from drivers.asic.profile import Jitter, Profile
-from drivers.asic.tcam import Tcam
+from drivers.asic.tcam import Key, Tcam, key_of
 from drivers.interfaces import IOperation, OperationKind
 
+ADD: Final = OperationKind.ADD
 DELETE: Final = OperationKind.DELETE
 
 MAX_TURN: Final = 100
@@ -48,9 +51,13 @@ class Step:
     :ivar room: whether room was taken, or given back, when it was begun.
     :ivar error: why it is not done, if it is not.
     :ivar effect: what goes wrong, if anything.
+    :ivar taken_out: the entries that are nowhere for a while, in their order; mostly none.
+    :ivar out: from which second after it began the first of them is.
+    :ivar each: for how many seconds each of them is.
     """
 
-    __slots__ = ("begun", "effect", "error", "finish", "operation", "room", "seconds")
+    __slots__ = ("begun", "each", "effect", "error", "finish", "operation", "out", "room",
+                 "seconds", "taken_out")  # fmt: skip
 
     def __init__(
         self,
@@ -68,6 +75,16 @@ class Step:
         self.room = room
         self.error = error
         self.effect = effect
+        self.taken_out: list[Key] = []
+        self.out = self.each = 0.0
+
+    def absent(self, now: float) -> Key | None:
+        """The entry that is nowhere at this time."""
+        since = now - self.begun - self.out
+        if since < 0 or not self.each:
+            return None
+        number = int(since / self.each)
+        return self.taken_out[number] if number < len(self.taken_out) else None
 
 
 class Hardware:
@@ -90,12 +107,10 @@ class Hardware:
         self.refused = 0
         self.moves = 0
         self.busy = 0.0
-        self._laws = {
-            OperationKind.ADD: profile.add,
-            OperationKind.MODIFY: profile.modify,
-            OperationKind.REPLACE: profile.modify,
-            OperationKind.DELETE: profile.delete,
-        }
+        self._costs = Costs(profile)
+        self._run = Run(profile.batch)
+        self._move = {ADD: profile.add.move, DELETE: profile.delete.move}
+        self._cuts = profile.cuts
         self._parallel = profile.parallel
         self._share = None if profile.jitter == Jitter() else profile.jitter.share
         self._random = Random(seed).random
@@ -132,6 +147,8 @@ class Hardware:
         self._waiting.clear()
         self._running.clear()
         self._late.clear()
+        for table in self.tables.values():
+            table.rules.absences.clear()
         self.clogged = True
         self._arm()
 
@@ -191,13 +208,13 @@ class Hardware:
         waiting = self._waiting
         while waiting and len(running) < self._parallel:
             operation, arrived = waiting.popleft()
-            step = self._step(operation, arrived if arrived > free else free)
+            step = self._step(operation, arrived, arrived if arrived > free else free)
             finish = step.begun + step.seconds
             before = running[-1].finish if running else self._finished
             step.finish = finish if finish > before else before
             running.append(step)
 
-    def _step(self, operation: IOperation, begun: float) -> Step:
+    def _step(self, operation: IOperation, arrived: float, begun: float) -> Step:
         """Begin an operation: decide what becomes of it, and take or give room for it."""
         kind = operation.kind
         rule = operation.rule
@@ -205,29 +222,53 @@ class Hardware:
         effect = self.faults.strike(operation) if self.faults.armed else None
         error: Exception | None = None
         resident = table.used
+        software = key_of(rule) in table.spilled
+        batched = self._run.goes_on(operation, arrived, begun)
         moves = 0
         room = False
+        moved: list[int] | None = [] if self._cuts else None
+        out: tuple[float, float] | None = None
         if effect is not None and effect.fails:
             error = OpenFlowError(FLOW_MOD_UNKNOWN, "the hardware was made to refuse it")
         elif kind is DELETE:
             room = table.written(rule) is not None
             if room:
-                moves = table.give(rule)
+                moves = table.give(rule, moved)
         elif table.written(rule) is None:
-            if table.full:
+            if table.full and not table.spills:
                 error = OpenFlowError(
                     TABLE_FULL, f"no room in the hardware beyond {table.size} entries"
                 )
             else:
+                software = table.full
                 room = True
-                moves = table.take(rule)
+                moves = table.take(rule, moved)
+        elif self._costs.cut_modify and kind is not ADD and not software:
+            gone, back = table.give(rule, moved), table.take(rule, moved)
+            moves = gone + back
+            out = self._costs.out_and_in(resident, gone, back, batched)
         self.moves += moves
-        seconds = self._laws[kind].seconds(resident, moves)
-        if self._share is not None:
-            seconds *= self._share(self._random())
+        seconds = (
+            self._costs.seconds(kind, resident, moves, batched, software) if out is None else out[1]
+        )
+        share = 1.0 if self._share is None else self._share(self._random())
+        step = Step(operation, begun, seconds * share, room, error, effect)
+        if out is not None:
+            step.taken_out, step.out = [key_of(rule)], out[0] * share
+            step.each = step.seconds - step.out
+        elif moved:
+            step.taken_out = [table.keys[token] for token in moved]
+            step.each = self._move[kind if kind is DELETE else ADD] * share
+            step.out = step.seconds - step.each * len(moved)
+        if step.taken_out:
+            table.rules.absences.append(partial(self._absent, step))
         if effect is not None and effect.stalls:
-            seconds = _NEVER
-        return Step(operation, begun, seconds, room, error, effect)
+            step.seconds = _NEVER
+        return step
+
+    def _absent(self, step: Step) -> Key | None:
+        """The entry that an operation has taken out for the moment."""
+        return step.absent(self._halted if self.clogged else self._clock.seconds())
 
     def _turn(self) -> None:
         """The timer: finish what is due, and begin what there is room for then."""
@@ -258,6 +299,9 @@ class Hardware:
         begun = step.begun
         self.busy += step.finish - (begun if begun > self._finished else self._finished)
         self._finished = step.finish
+        if step.taken_out:
+            # Steps finish in the order in which they were begun.
+            del self.tables[step.operation.rule.table_id].rules.absences[0]
         if step.error is not None:
             self.refused += 1
             return

@@ -9,11 +9,25 @@ Besides the keys that every profile has there are these, all optional::
 
     tables = [{ id = 0, size = 1000, announced = 4096, name = "acl" }]
     jitter = [0.1, 1.0, 2.1]        # or: the shares of the time at percentiles 5, 50 and 95
+    layout = "chunked"              # dense: see drivers.asic.layout
+    free = "bottom"                 # top; with a dense layout, gaps: where the free room lies
+    moves = "copy"                  # cut: an entry that is being moved is nowhere meanwhile
+    batch = 1                       # operations of one kind that are written together
+    when_full = "reject"            # spill: to a table in software, with the times of [software]
     [add]
     per_entry_from = 550            # residents that cost nothing
+    batched_ms = 10.0               # instead of base_ms, of all but the first of a batch
+    [modify]
+    how = "in place"                # delete and add; constant
+    [software]
+    base_ms = 1.0
 
 ``announced`` is the size that the switch claims to have.  Real ones claim more than there is; what
 does not fit is then refused by the hardware, and not before.
+
+A modify ``in place`` costs what ``[modify]`` says.  ``constant`` is the same, and may not depend on
+what is in the table.  ``delete and add`` costs ``base_ms``, and what a delete and then an add of
+the entry cost; from the one to the other packets do not meet it.
 """
 
 from __future__ import annotations
@@ -25,11 +39,18 @@ from typing import Any, Final
 
 import attrs
 
+from drivers.asic.layout import FREE, LAYOUTS
 from drivers.interfaces import OptionError
 from drivers.options import Options
 
 KINDS: Final = ("measured", "shaped after", "made up")
 """What a profile's figures are worth."""
+
+MOVES: Final = ("copy", "cut")
+WHEN_FULL: Final = ("reject", "spill")
+IN_PLACE: Final = "in place"
+DELETE_AND_ADD: Final = "delete and add"
+HOW: Final = (IN_PLACE, DELETE_AND_ADD, "constant")
 
 _DIRECTORY: Final = Path(__file__).with_name("profiles")
 """In a checkout a link to ``etc/profiles``, installed a directory."""
@@ -48,19 +69,24 @@ class Law:
     :ivar per_entry: more for each resident entry beyond ``per_entry_from``, in seconds.
     :ivar per_entry_from: that many residents cost nothing.
     :ivar move: more for each entry that has to be moved, in seconds.
+    :ivar batched: the base of an operation that is written together with the one before it; None:
+        no less than alone.
     """
 
     base: float
     per_entry: float = 0.0
     per_entry_from: int = 0
     move: float = 0.0
+    batched: float | None = None
 
-    def seconds(self, resident: int, moves: int) -> float:
+    def seconds(self, resident: int, moves: int, batched: bool = False) -> float:
         """The time of one operation, before jitter.
 
         :param resident: how many entries the table holds before it.
+        :param batched: whether it is written together with the one before it.
         """
-        time = self.base + moves * self.move
+        base = self.batched if batched and self.batched is not None else self.base
+        time = base + moves * self.move
         if resident > self.per_entry_from:
             time += (resident - self.per_entry_from) * self.per_entry
         return time
@@ -77,8 +103,9 @@ class Law:
             options.integer("per_entry_from", 0, MAX_SIZE, 0),
             options.number("move_us", 0, MAX_MS, 0.0) / 1e6,
         )
+        batched = options.number("batched_ms", 0, law.base * 1e3, None)
         options.finish()
-        return law
+        return law if batched is None else attrs.evolve(law, batched=batched / 1e3)
 
 
 @attrs.frozen
@@ -162,8 +189,15 @@ class Profile:
         order in which it began them, as a pipeline does.
     :ivar jitter: how times vary.
     :ivar add: what an ADD costs.
-    :ivar modify: what a MODIFY or a REPLACE costs, which both rewrite an entry in place.
+    :ivar modify: what a MODIFY or a REPLACE costs.
     :ivar delete: what a DELETE costs.
+    :ivar how: one of :data:`HOW`, how an entry is modified.
+    :ivar layout: one of :data:`drivers.asic.layout.LAYOUTS`.
+    :ivar free: one of :data:`drivers.asic.layout.FREE`.
+    :ivar cuts: whether an entry that is being moved is nowhere meanwhile.
+    :ivar batch: how many operations of one kind on one table are written together.
+    :ivar software: what anything costs in the table in software, to which goes what does not fit;
+        None: that is refused.
     """
 
     name: str
@@ -175,6 +209,12 @@ class Profile:
     add: Law
     modify: Law
     delete: Law
+    how: str = IN_PLACE
+    layout: str = "chunked"
+    free: str = "bottom"
+    cuts: bool = False
+    batch: int = 1
+    software: Law | None = None
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Profile:
@@ -183,10 +223,19 @@ class Profile:
         :raises OptionError: for the first key that is wrong.
         """
         options = Options(table)
+        name, source = options.text("name"), options.text("source")
+        kind = options.one_of("kind", KINDS)
+        layout = options.one_of("layout", LAYOUTS, LAYOUTS[0])
+        free = options.one_of("free", FREE, FREE[0])
+        if free == "gaps" and layout != "dense":
+            raise OptionError("free", free, 'must be "bottom" or "top" unless layout = "dense"')
+        spills = options.one_of("when_full", WHEN_FULL, WHEN_FULL[0]) == "spill"
+        modify = options.table("modify")
+        how = modify.one_of("how", HOW, IN_PLACE)
         profile = cls(
-            options.text("name"),
-            options.text("source"),
-            options.one_of("kind", KINDS),
+            name,
+            source,
+            kind,
             tuple(
                 ProfileTable.read(item)
                 for item in options.tables("tables", "{ id = 0, size = 1000 }")
@@ -194,9 +243,17 @@ class Profile:
             options.integer("parallel", 1, 1000, 1),
             Jitter.read(options),
             Law.read(options.table("add")),
-            Law.read(options.table("modify")),
+            Law.read(modify),
             Law.read(options.table("delete")),
+            how,
+            layout,
+            free,
+            options.one_of("moves", MOVES, MOVES[0]) == "cut",
+            options.integer("batch", 1, MAX_SIZE, 1),
+            Law.read(options.table("software")) if spills else None,
         )
+        if how == "constant" and (profile.modify.per_entry or profile.modify.move):
+            raise OptionError("modify.how", how, "must be another where the cost is not constant")
         ids = [item.table_id for item in profile.tables]
         if not ids or ids[0] != 0 or ids != sorted(set(ids)):
             raise OptionError(

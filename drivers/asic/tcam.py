@@ -1,68 +1,96 @@
-"""A ternary memory: what is in it, how it is laid out, and what has to move to change it.
+"""A ternary memory: what is in it, and what packets see of it.
 
-In a TCAM the first entry that matches wins, so entries lie in the order of their priorities, and to
-put one between others costs moves.  How many depends on the layout.  :class:`ChunkedLayout` keeps
-the entries of each priority together and does not care for their order among themselves, as Linux
-does for switches that have such a memory (``lib/parman.c``).
+How entries lie is the business of :mod:`drivers.asic.layout`.  Here they are written and erased,
+one after the other, while packets pass: a packet meets the first entry that matches and is there
+at that moment.  Entries of one priority which overlap are therefore told apart by their places,
+which change as entries move, as in real hardware.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from typing import Protocol
+from collections.abc import Callable
 
-from agent.packet.classifier import Classifier
+from agent.openflow.match import Match
+from agent.packet.classifier import Classifier, Subtable
+from drivers.asic.layout import ChunkedLayout, Layout
 from drivers.interfaces import IRule
 
-
-class Layout(Protocol):
-    """Where entries lie, as far as costs depend on it."""
-
-    def insert(self, priority: int) -> int:
-        """Make room for an entry; returns how many others have to be moved."""
-
-    def remove(self, priority: int) -> int:
-        """Close the gap of an entry; returns how many others have to be moved."""
+Key = tuple[int, int, int]
+"""Mask, value and priority: what an entry is known by."""
 
 
-class ChunkedLayout:
-    """A chunk for each priority, the highest first, without gaps, and all the room behind the last.
+def key_of(rule: IRule) -> Key:
+    """What a rule's entry is known by."""
+    match = rule.match
+    return match.mask, match.value, rule.priority
 
-    To insert, each chunk behind makes room by moving its first entry behind its last.  To remove,
-    the last entry of the chunk fills the gap, and each chunk behind moves its last entry before its
-    first.  So the cost is in distinct priorities, not in entries.
+
+class Shown(Classifier[IRule]):
+    """The written entries, as packets meet them.
+
+    :ivar layout: where they lie.
+    :ivar tokens: what the layout knows an entry by; more than one where an operation on it was
+        given up.
+    :ivar absences: each returns the entry that the hardware has taken out for the moment, if any.
     """
 
-    __slots__ = ("_counts", "_priorities")
+    __slots__ = ("absences", "layout", "tokens")
 
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-        self._priorities: list[int] = []  # ascending
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout = layout
+        self.tokens: dict[Key, list[int]] = {}
+        self.absences: list[Callable[[], Key | None]] = []
 
-    def insert(self, priority: int) -> int:
-        """One move for each chunk behind that of this priority."""
-        behind = bisect_left(self._priorities, priority)
-        count = self._counts.get(priority, 0)
-        if not count:
-            self._priorities.insert(behind, priority)
-        self._counts[priority] = count + 1
-        return behind
+    def lookup(self, key: int) -> IRule | None:
+        """The first entry that matches a frame's flow key and is there now."""
+        absent = [gone for absence in self.absences if (gone := absence()) is not None]
+        if absent:
+            return self._lookup_without(key, absent)
+        ordered = self._ordered
+        if ordered is None:
+            ordered = self._ordered = sorted(self.subtables.values(), key=_by_top)
+        best: IRule | None = None
+        best_priority = -1
+        for subtable in ordered:
+            if subtable.top < best_priority:
+                break
+            found = subtable.entries.get(key & subtable.mask)
+            if found is not None:
+                entry: IRule = found[0] if type(found) is list else found  # type: ignore[assignment]
+                if entry.priority > best_priority or (
+                    entry.priority == best_priority and best and self._before(entry, best)
+                ):
+                    best = entry
+                    best_priority = entry.priority
+        return best
 
-    def remove(self, priority: int) -> int:
-        """The same, and one for the gap itself, unless nothing is left to fill it."""
-        behind = bisect_left(self._priorities, priority)
-        count = self._counts[priority] - 1
-        if count:
-            self._counts[priority] = count
-            return behind + 1
-        del self._counts[priority]
-        del self._priorities[behind]
-        return behind
+    def _before(self, one: IRule, other: IRule) -> bool:
+        tokens = self.tokens
+        mine, its = tokens.get(key_of(one)), tokens.get(key_of(other))
+        # What has given its place back is seen until it is erased, behind what has one.
+        if not mine or not its:
+            return bool(mine)
+        return self.layout.before(mine[-1], its[-1], one.priority)
 
-    @property
-    def chunks(self) -> int:
-        """How many distinct priorities there are."""
-        return len(self._priorities)
+    def _lookup_without(self, key: int, absent: list[Key]) -> IRule | None:
+        """The same, as if some entries were not there."""
+        taken = [
+            rule
+            for mask, value, priority in absent
+            if (rule := self.remove(Match(mask, value), priority)) is not None
+        ]
+        absences, self.absences = self.absences, []
+        try:
+            return self.lookup(key)
+        finally:
+            self.absences = absences
+            for rule in taken:
+                self.put(rule)
+
+
+def _by_top(subtable: Subtable[IRule]) -> int:
+    return -subtable.top
 
 
 class Tcam:
@@ -73,18 +101,30 @@ class Tcam:
 
     :ivar table_id: its number.
     :ivar size: how many entries there is room for.
+    :ivar spills: whether what does not fit goes to a table in software.
+    :ivar spilled: the entries there.  They are looked up together with the others, so that only
+        their cost differs, and they stay there although there is room again.
     :ivar rules: the entries that are written: what packets are looked up in.
     :ivar used: how many entries have taken room.
+    :ivar layout: where entries lie.
     """
 
-    __slots__ = ("_layout", "rules", "size", "table_id", "used")
+    __slots__ = ("_debts", "_last", "keys", "layout", "rules", "size", "spilled", "spills",
+                 "table_id", "used")  # fmt: skip
 
-    def __init__(self, table_id: int, size: int, layout: Layout | None = None) -> None:
+    def __init__(
+        self, table_id: int, size: int, layout: Layout | None = None, spills: bool = False
+    ) -> None:
         self.table_id = table_id
         self.size = size
-        self.rules: Classifier[IRule] = Classifier()
+        self.spills = spills
+        self.spilled: set[Key] = set()
+        self.layout: Layout = layout if layout is not None else ChunkedLayout()
+        self.rules = Shown(self.layout)
         self.used = 0
-        self._layout: Layout = layout if layout is not None else ChunkedLayout()
+        self.keys: dict[int, Key] = {}
+        self._debts: dict[Key, int] = {}
+        self._last = 0
 
     @property
     def full(self) -> bool:
@@ -95,15 +135,48 @@ class Tcam:
         """The entry with this rule's match and priority."""
         return self.rules.find(rule.match, rule.priority)
 
-    def take(self, rule: IRule) -> int:
-        """Take room for an entry; returns how many others are moved for it."""
-        self.used += 1
-        return self._layout.insert(rule.priority)
+    def take(self, rule: IRule, moved: list[int] | None = None) -> int:
+        """Take room for an entry; returns how many others are moved for it.
 
-    def give(self, rule: IRule) -> int:
-        """Give an entry's room back; returns how many others are moved for it."""
+        :param moved: receives the tokens of those; :attr:`keys` says which entries they are.
+        """
+        key = key_of(rule)
+        if key in self._debts:
+            self._debts[key] -= 1
+            if not self._debts[key]:
+                del self._debts[key]
+            self.used += 1
+            return 0
+        if self.spills and self.full:
+            self.spilled.add(key)
+            return 0
+        self.used += 1
+        self._last += 1
+        self.rules.tokens.setdefault(key, []).append(self._last)
+        self.keys[self._last] = key
+        return self.layout.insert(self._last, rule.priority, moved)
+
+    def give(self, rule: IRule, moved: list[int] | None = None) -> int:
+        """Give an entry's room back; returns how many others are moved for it.
+
+        :param moved: see :meth:`take`.
+        """
+        key = key_of(rule)
+        if key in self.spilled:
+            self.spilled.remove(key)
+            return 0
         self.used -= 1
-        return self._layout.remove(rule.priority)
+        tokens = self.rules.tokens.get(key)
+        if tokens is None:
+            # Given twice, by an operation that the agent gave up and by another: write() or
+            # erase() will take it once again.
+            self._debts[key] = self._debts.get(key, 0) + 1
+            return 0
+        token = tokens.pop()
+        if not tokens:
+            del self.rules.tokens[key]
+        del self.keys[token]
+        return self.layout.remove(token, rule.priority, moved)
 
     def write(self, rule: IRule, taken: bool) -> None:
         """An entry is there now.
@@ -128,3 +201,7 @@ class Tcam:
             self.give(rule)
         elif not there and given:
             self.take(rule)
+
+    def lying(self) -> list[Key]:
+        """The entries that have taken room, in the order in which they lie."""
+        return [self.keys[token] for token in self.layout.tokens()]

@@ -319,6 +319,88 @@ class TruthTests(SynchronousTestCase):
         self.assertLessEqual(table.used, table.size)
 
 
+class LawTests(SynchronousTestCase):
+    """How entries are written, where a profile says more than how long it takes."""
+
+    def test_batch(self) -> None:
+        """What is written together with the one before costs less: so many, of one kind, and all
+        there when the first was begun."""
+        law = Law(1.0, batched=0.25)
+        chip = Chip(attrs.evolve(SECOND, batch=3, add=law))
+        one, *others = adds(6)
+        chip.submit(one)
+        chip.submit(*others)
+        chip.run()
+        # The first was begun alone: the others came in the same moment and go with it.
+        self.assertEqual(chip.times, [1.0, 1.25, 1.5, 2.5, 2.75, 3.0])
+        more = [FakeOperation.add(rule) for rule in rules(9)[6:]]
+        chip.submit(more[0])
+        chip.clock.advance(0.5)
+        chip.submit(FakeOperation.delete(one.rule), *more[1:])
+        chip.run()
+        self.assertEqual(chip.times[6:], [4.0, 4.5, 5.5, 5.75])
+
+    def test_cut_modify(self) -> None:
+        """An entry that is deleted and added is not met in between, only what lies below it."""
+        chip = Chip(attrs.evolve(SECOND, how="delete and add", modify=Law(0.25)))
+        high = FakeRule(Match.of(in_port=1), 20)
+        low = FakeRule(Match.of(), 10)
+        chip.submit(FakeOperation.add(high), FakeOperation.add(low))
+        chip.run()
+        modify = FakeOperation.modify(high, output(1))
+        chip.submit(modify)
+        met = []
+        for _ in range(8):
+            met.append(chip.tables[0].rules.lookup(1))
+            chip.clock.advance(0.25)
+        self.assertEqual(met, [high, high] + [low] * 5 + [modify.rule])
+        self.assertEqual(chip.times[2:], [1.75 + 2.0])
+        self.assertEqual(chip.tables[0].used, 2)
+
+    def test_cut_moves(self) -> None:
+        """Where moving takes an entry out, each is nowhere while it is moved, and only then."""
+        chip = Chip(attrs.evolve(SECOND, cuts=True, add=Law(1.0, move=0.5)))
+        low, middle = (FakeRule(Match.of(in_port=n), n) for n in (1, 2))
+        chip.submit(FakeOperation.add(middle), FakeOperation.add(low))
+        chip.run()
+        chip.submit(FakeOperation.add(FakeRule(Match.of(in_port=3), 3)))
+        table = chip.tables[0].rules
+        met = []
+        for _ in range(4):
+            met.append((table.lookup(1) is low, table.lookup(2) is middle))
+            chip.clock.advance(0.5)
+        self.assertEqual(met, [(True, True), (True, True), (False, True), (True, False)])
+        self.assertTrue(all(table.lookup(n) for n in (1, 2, 3)))
+
+    def test_cut_clogged(self) -> None:
+        """What was out when the hardware was halted stays out."""
+        chip = Chip(attrs.evolve(SECOND, cuts=True, add=Law(1.0, move=0.5)))
+        chip.submit(FakeOperation.add(FakeRule(Match.of(in_port=1), 1)))
+        chip.run()
+        chip.submit(FakeOperation.add(FakeRule(Match.of(in_port=2), 2)))
+        chip.clock.advance(1.25)
+        chip.hardware.clog()
+        chip.clock.advance(10)
+        self.assertIsNone(chip.tables[0].rules.lookup(1))
+        chip.hardware.unclog()
+        chip.run()
+        self.assertIsNotNone(chip.tables[0].rules.lookup(1))
+
+    def test_spill(self) -> None:
+        """What does not fit is written to software, in the time that takes, and erased there."""
+        profile = attrs.evolve(
+            SECOND, tables=(ProfileTable(0, 1, 9, "tcam0"),), software=Law(0.125)
+        )
+        chip = Chip(profile)
+        chip.tables[0].spills = True
+        operations = adds(3)
+        chip.submit(*operations, FakeOperation.delete(operations[2].rule))
+        chip.run()
+        self.assertEqual(chip.times, [1.0, 1.125, 1.25, 1.375])
+        self.assertEqual(len(chip.tables[0].rules), 2)
+        self.assertEqual((chip.tables[0].used, len(chip.tables[0].spilled)), (1, 1))
+
+
 class FaultTests(SynchronousTestCase):
     """What goes wrong on demand."""
 

@@ -80,6 +80,16 @@ class ProfileTests(SynchronousTestCase):
         self.assertEqual((table.table_id, table.size, table.announced), (0, 1000, 1000))
         self.assertEqual(profile.jitter, Jitter())
 
+    def test_more(self) -> None:
+        """So is one with the keys that say how entries lie and are written."""
+        text = GOOD.replace("parallel = 1", 'layout = "dense"\nfree = "gaps"\nmoves = "cut"')
+        text = text.replace("[add]", 'batch = 8\nwhen_full = "spill"\n[add]\nbatched_ms = 5')
+        text = text.replace("[modify]", '[modify]\nhow = "delete and add"')
+        profile = load(self.write(text + "[software]\nbase_ms = 1\n"))
+        self.assertEqual((profile.layout, profile.free, profile.cuts), ("dense", "gaps", True))
+        self.assertEqual((profile.how, profile.batch), ("delete and add", 8))
+        self.assertEqual((profile.add.batched, profile.software), (0.005, Law(0.001)))
+
     def test_refused(self) -> None:
         """What is wrong is refused in one line that has the file, the key and what is allowed."""
         for old, new, said in (
@@ -107,6 +117,19 @@ class ProfileTests(SynchronousTestCase):
             ("[modify]\nbase_ms = 100.0\n", "", "modify = None: missing"),
             ("parallel = 1", "turbo = 1", "turbo = 1: unknown; known are name"),
             ("parallel = 1", "parallel =", "must be TOML"),
+            ("parallel = 1", 'layout = "heap"', 'must be one of "chunked", "dense"'),
+            ("parallel = 1", 'free = "gaps"', 'unless layout = "dense"'),
+            ("parallel = 1", 'moves = "jump"', 'must be one of "copy", "cut"'),
+            ("parallel = 1", "batch = 0", "batch = 0: must be a whole number from 1"),
+            ("parallel = 1", 'when_full = "spill"', "software = None: missing"),
+            ("parallel = 1", 'when_full = "burst"', 'must be one of "reject", "spill"'),
+            ("[modify]", '[modify]\nhow = "magic"', "modify.how = 'magic': must be one of"),
+            (
+                "[modify]",
+                '[modify]\nhow = "constant"\nmove_us = 1',
+                "modify.how = 'constant': must be another",
+            ),
+            ("move_us = 3.0", "batched_ms = 101", "add.batched_ms = 101: must be a number from 0"),
         ):
             self.assertIn(old, GOOD)
             self.assertIn(said, self.refused(GOOD.replace(old, new, 1)))
@@ -153,6 +176,8 @@ class ProfileTests(SynchronousTestCase):
         law = Law(1.0, 0.5, 10, 0.25)
         self.assertEqual(law.seconds(10, 0), 1.0)
         self.assertEqual(law.seconds(12, 3), 1.0 + 2 * 0.5 + 3 * 0.25)
+        self.assertEqual(law.seconds(10, 0, batched=True), 1.0)
+        self.assertEqual(Law(1.0, batched=0.5).seconds(0, 0, batched=True), 0.5)
 
 
 class OurProfilesTests(SynchronousTestCase):

@@ -2,83 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.match import Match
-from drivers.asic.tcam import ChunkedLayout, Tcam
+from drivers.asic.layout import DenseLayout
+from drivers.asic.tcam import Tcam, key_of
 from drivers.testing import FakeRule
-
-
-class Array:
-    """A TCAM in which entries really lie and move, as naive as can be.
-
-    Chunks of one priority, the highest first, without gaps; moves are counted as they are made.
-    """
-
-    def __init__(self) -> None:
-        self.cells: list[int] = []
-
-    def insert(self, priority: int) -> int:
-        """Let each chunk behind move its first entry behind its last, the last chunk first."""
-        cells = self.cells
-        cells.append(-1)
-        hole = len(cells) - 1
-        moves = 0
-        while hole and cells[hole - 1] < priority:
-            first = cells.index(cells[hole - 1])
-            cells[hole], cells[first] = cells[first], -1
-            hole = first
-            moves += 1
-        cells[hole] = priority
-        return moves
-
-    def remove(self, priority: int) -> int:
-        """Take the first of a priority; the last of its chunk and of each behind fills the gap."""
-        cells = self.cells
-        hole = cells.index(priority)
-        cells[hole] = -1
-        moves = 0
-        while hole + 1 < len(cells):
-            follows = cells[hole + 1]
-            last = len(cells) - 1 - cells[::-1].index(follows)
-            cells[hole], cells[last] = cells[last], -1
-            hole = last
-            moves += 1
-        cells.pop()
-        return moves
-
-
-class LayoutTests(SynchronousTestCase):
-    """What has to move."""
-
-    def test_insert(self) -> None:
-        """An insert moves one entry of each lower priority, however many entries those have."""
-        layout = ChunkedLayout()
-        self.assertEqual([layout.insert(10) for _ in range(5)], [0] * 5)
-        self.assertEqual([layout.insert(5) for _ in range(5)], [0] * 5)
-        self.assertEqual(layout.insert(7), 1)
-        self.assertEqual(layout.insert(20), 3)
-        self.assertEqual(layout.chunks, 4)
-
-    def test_order_matters(self) -> None:
-        """Descending priorities cost nothing, ascending ones more with each."""
-        down, up = ChunkedLayout(), ChunkedLayout()
-        self.assertEqual([down.insert(p) for p in (4, 3, 2, 1)], [0, 0, 0, 0])
-        self.assertEqual([up.insert(p) for p in (1, 2, 3, 4)], [0, 1, 2, 3])
-
-    @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=60))
-    def test_as_in_an_array(self, changes: list[tuple[bool, int]]) -> None:
-        """The moves are those of entries that really move, if what is removed is the first of its
-        chunk: the model has no places, and always counts the move that fills the gap."""
-        layout, array = ChunkedLayout(), Array()
-        for add, priority in changes:
-            if add:
-                self.assertEqual(layout.insert(priority), array.insert(priority))
-            elif priority in array.cells:
-                self.assertEqual(layout.remove(priority), array.remove(priority))
-            self.assertEqual(array.cells, sorted(array.cells, reverse=True))
 
 
 class TcamTests(SynchronousTestCase):
@@ -134,3 +63,56 @@ class TcamTests(SynchronousTestCase):
         self.assertEqual(self.table.used, 1)
         self.table.erase(self.rule, False)
         self.assertEqual(self.table.used, 0)
+
+    def test_given_twice(self) -> None:
+        """Two deletions of one entry at once, of which the agent had given up one, give its room
+        back once."""
+        self.table.take(self.rule)
+        self.table.write(self.rule, True)
+        self.table.give(self.rule)
+        self.table.give(self.rule)
+        self.table.erase(self.rule, True)
+        self.table.erase(self.rule, True)
+        self.assertEqual((self.table.used, self.table.lying()), (0, []))
+
+    def test_equal_priority(self) -> None:
+        """Of two entries of one priority a packet meets the one that lies first, and as entries
+        move that may become the other."""
+        one = FakeRule(Match.of(in_port=1), 10)
+        other = FakeRule(Match.of(eth_type=0x800), 10)
+        both = Match.of(in_port=1, eth_type=0x800).value
+        table = Tcam(0, 10)
+        for rule in (one, other):
+            table.take(rule)
+            table.write(rule, True)
+        self.assertIs(table.rules.lookup(both), one)
+        table.take(FakeRule(Match.of(in_port=3), 20))
+        self.assertEqual(table.lying()[1:], [key_of(other), key_of(one)])
+        self.assertIs(table.rules.lookup(both), other)
+
+    def test_absent(self) -> None:
+        """What is taken out for the moment is not met, and what lies below it is."""
+        low = FakeRule(Match.of(), 5)
+        table = Tcam(0, 10, DenseLayout())
+        for rule in (self.rule, low):
+            table.take(rule)
+            table.write(rule, True)
+        table.rules.absences.append(lambda: key_of(self.rule))
+        self.assertIs(table.rules.lookup(1), low)
+        table.rules.absences.append(lambda: key_of(low))
+        self.assertIsNone(table.rules.lookup(1))
+        table.rules.absences.clear()
+        self.assertIs(table.rules.lookup(1), self.rule)
+
+    def test_spill(self) -> None:
+        """What does not fit goes to software, where it is met like the others and takes no room."""
+        table = Tcam(0, 1, spills=True)
+        for port in (1, 2):
+            rule = FakeRule(Match.of(in_port=port), 10 + port)
+            table.take(rule)
+            table.write(rule, True)
+        self.assertEqual((table.used, table.spilled), (1, {key_of(rule)}))
+        self.assertIs(table.rules.lookup(2), rule)
+        table.give(rule)
+        table.erase(rule, True)
+        self.assertEqual((table.used, table.spilled), (1, set()))
