@@ -17,8 +17,7 @@ import gc
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -31,8 +30,9 @@ from agent.ofproto.ofproto import OFProto
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.actions import ApplyActions, Output
+from agent.openflow.errors import BUFFER_UNKNOWN, OpenFlowError
 from agent.openflow.match import Match
-from drivers.interfaces import Capabilities, IOperation, IRule, TableCapabilities
+from drivers.interfaces import Capabilities, IOperation, TableCapabilities
 
 OUTPUTS: Final = tuple((ApplyActions((Output(port),)),) for port in (2, 3))
 IN_FLIGHT: Final = 50
@@ -62,7 +62,7 @@ class Hardware:
             for operation in operations:
                 operation.complete()
 
-    def refresh(self, rules: Sequence[IRule]) -> Deferred[None]:
+    def refresh(self, entries: Sequence[Any]) -> Deferred[None]:
         """Nothing is counted."""
         return succeed(None)
 
@@ -75,6 +75,7 @@ class Session:
     version = of.OFP13
     miss_send_len = 0
     config_flags = 0
+    n_buffers = 0
     internal = False
 
     def __init__(self, switch: OFProto, clock: Clock, requests: Iterator[of.FlowMod]) -> None:
@@ -83,6 +84,10 @@ class Session:
         self.requests = requests
         self.postponed = next(requests)
         self.woken = 0
+
+    def retrieve_buffer(self, buffer_id: int) -> tuple[bytes, int]:
+        """No packet is kept."""
+        raise OpenFlowError(BUFFER_UNKNOWN)
 
     def group_ended(self, group: OperationGroup) -> None:
         """Nobody is told of it."""
@@ -138,37 +143,33 @@ def run(switch: OFProto, clock: Clock, requests: Sequence[of.FlowMod]) -> float:
     return spent / len(requests) * 1e6
 
 
-def least(rounds: int, measure: Callable[[], float]) -> float:
-    """The least of several figures."""
-    figures = []
-    for _ in range(rounds):
-        gc.collect()
-        figures.append(measure())
-    return min(figures)
+class Table:
+    """A switch with so many rules in its table, and requests about some more.
 
+    :ivar costs: what each command cost, in microseconds, one figure a round.
+    """
 
-def flow_mods(size: int, rounds: int) -> Mapping[str, float]:
-    """What each command costs at a table of this size, in microseconds."""
-    switch, clock = switch_of(Hardware())
-    command = of.FlowModCommand
-    some = range(size, size + 2000)
-    run(switch, clock, [request(number, command.ADD) for number in range(size)])
-    adds = [request(number, command.ADD) for number in some]
-    replaces = [request(number, command.ADD, 1) for number in some]
-    modifies = [[request(number, command.MODIFY_STRICT, o) for number in some] for o in (0, 1)]
-    deletes = [request(number, command.DELETE_STRICT) for number in some]
-    figures: dict[str, list[float]] = {}
-    for _ in range(rounds):
+    def __init__(self, size: int) -> None:
+        command = of.FlowModCommand
+        self.switch, self.clock = switch_of(Hardware())
+        run(self.switch, self.clock, [request(number, command.ADD) for number in range(size)])
+        self.costs: dict[str, list[float]] = {}
+        self._requests = [
+            (name, [request(number, kind, output) for number in range(size, size + 2000)])
+            for name, kind, output in (
+                ("add", command.ADD, 0),
+                ("add over one", command.ADD, 1),
+                ("modify strict", command.MODIFY_STRICT, 0),
+                ("modify strict", command.MODIFY_STRICT, 1),
+                ("delete strict", command.DELETE_STRICT, 0),
+            )
+        ]
+
+    def round(self) -> None:
+        """Add some rules, change them, and delete them."""
         gc.collect()
-        for name, requests in (
-            ("add", adds),
-            ("add over one", replaces),
-            ("modify strict", modifies[0]),
-            ("modify strict", modifies[1]),
-            ("delete strict", deletes),
-        ):
-            figures.setdefault(name, []).append(run(switch, clock, requests))
-    return {name: min(measured) for name, measured in figures.items()}
+        for name, requests in self._requests:
+            self.costs.setdefault(name, []).append(run(self.switch, self.clock, requests))
 
 
 def wake_up(waiting: int, for_slot: bool) -> float:
@@ -210,15 +211,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each figure")
     rounds: int = parser.parse_args().rounds
     sizes = (1_000, 10_000, 100_000)
-    figures = [flow_mods(size, rounds) for size in sizes]
+    tables = [Table(size) for size in sizes]
+    for _ in range(rounds):
+        for table in tables:
+            table.round()
     print(f"{'microseconds':16}" + "".join(f"{size:>10,}" for size in sizes) + "     ratio")
-    for name in figures[0]:
-        costs = [measured[name] for measured in figures]
+    for name in tables[0].costs:
+        costs = [min(table.costs[name]) for table in tables]
         line = f"{name:16}" + "".join(f"{cost:10.2f}" for cost in costs)
         print(f"{line}{costs[-1] / costs[0]:10.2f}")
     print(f"\n{'wake-up, waiting':16}{1:>10,}{1000:>10,}     ratio")
     for name, for_slot in (("for its rule", False), ("for a place", True)):
-        one, many = (least(rounds, partial(wake_up, n, for_slot)) for n in (1, 1000))
+        figures = [(wake_up(1, for_slot), wake_up(1000, for_slot)) for _ in range(rounds)]
+        one, many = map(min, zip(*figures, strict=True))
         print(f"{name:16}{one:10.2f}{many:10.2f}{many / one:10.2f}")
 
 
