@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from agent.admin.kinds import ListOf, Table, Text
+from agent.admin.kinds import ListOf, Table
 from agent.admin.schema import MISSING, Change, Key, keys, one_line, show
 
 T = TypeVar("T")
@@ -127,4 +127,4 @@ def _form(kind: Any, value: Any) -> Any:
     """A value as the file has it."""
     if isinstance(kind, ListOf):
         return [_form(kind.kind, item) for item in value]
-    return kind.form(value) if isinstance(kind, Text) and value is not None else value
+    return kind.form(value) if hasattr(kind, "form") and value is not None else value

@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 
 from agent.admin import consistency, values
-from agent.admin.config_bridge import BridgeConfig
+from agent.admin.config_bridge import BridgeConfig, BridgeTable
 from agent.admin.kinds import ListOf, OneOf, Seconds, Table, Text
 from agent.admin.schema import Change, Place, key, read
 
@@ -126,7 +126,7 @@ class Config:
     )
     bridges: tuple[BridgeConfig, ...] = attrs.field(
         metadata=key(
-            ListOf(Table(BridgeConfig), least=1), "The switches.", change=WARM, name="bridge"
+            ListOf(BridgeTable(BridgeConfig), least=1), "The switches.", change=WARM, name="bridge"
         )
     )
     place: Place = attrs.field(eq=False, repr=False)

@@ -16,6 +16,8 @@ from agent.admin import values
 from agent.admin.kinds import Boolean, Integer, ListOf, OneOf, Pattern, Seconds, Table, Text
 from agent.admin.schema import Change, ColdIf, Place, Refused, key
 from agent.connmgr.target import ACTIVE_FORMS, PASSIVE_FORMS, Target
+from agent.openflow.messages import Port
+from agent.openflow.ports import to_wire10
 
 COLD, IDENTITY, WARM = Change.COLD, Change.IDENTITY, Change.WARM
 
@@ -179,22 +181,60 @@ class TableConfig:
     )
 
 
+@attrs.frozen
+class _PortNumber:
+    """The kind of a port's number."""
+
+    allowed: str = f'an integer from 1 to {MAX_PORT}, or "LOCAL"'
+
+    def read(self, value: object, place: Place) -> int:
+        """The number in OpenFlow 1.3; that of LOCAL in OpenFlow 1.0 will do, too."""
+        if value in (Port.LOCAL.name, to_wire10(Port.LOCAL)):
+            return int(Port.LOCAL)
+        if type(value) is not int or not 1 <= value <= MAX_PORT:
+            raise Refused(f"must be {self.allowed}")
+        return value
+
+    def form(self, value: int) -> object:
+        """The number as the file has it."""
+        return Port.LOCAL.name if value == Port.LOCAL else value
+
+
+PORT_NUMBER: Final = _PortNumber()
+
+
+def _usual_type(port: PortConfig) -> str:
+    return "tap" if port.number == Port.LOCAL else "netdev"
+
+
 @attrs.frozen(kw_only=True)
 class PortConfig:
     """``[[bridge.port]]``."""
 
     number: int = attrs.field(
-        metadata=key(Integer(1, MAX_PORT), "Its OpenFlow number.", change=IDENTITY)
+        metadata=key(
+            PORT_NUMBER,
+            'Its OpenFlow number; "LOCAL": the port of the host that the agent runs on, which '
+            "in-band connections use.",
+            change=IDENTITY,
+        )
     )
     name: str = attrs.field(
-        metadata=key(_NAME, "Its name; of a netdev, the device's.", change=COLD)
+        factory=str,
+        metadata=key(
+            _NAME,
+            "Its name; of a netdev, the device's.  Every port needs one but LOCAL, which has its "
+            "bridge's unless it is given another.",
+            change=COLD,
+        ),
     )
     type: str = attrs.field(
-        default="netdev",
+        default=attrs.Factory(_usual_type, takes_self=True),
         metadata=key(
             OneOf(("memory", "netdev", "tap")),
             "memory: inside the agent only; netdev: an existing network device of that name; "
-            "tap: a device of that name that the agent makes.",
+            "tap: a device of that name that the agent makes.  Unless given it is netdev, and of "
+            "the port LOCAL tap.",
             change=COLD,
         ),
     )
@@ -321,3 +361,19 @@ class BridgeConfig:
     def versions(self) -> tuple[int, ...]:
         """The wire versions of :attr:`protocols`, ascending."""
         return tuple(VERSIONS[name] for name in self.protocols)
+
+
+@attrs.frozen
+class BridgeTable(Table[BridgeConfig]):
+    """The kind of ``[[bridge]]``."""
+
+    def read(self, value: object, place: Place) -> BridgeConfig:
+        """A bridge whose ports all have names; the port LOCAL may have its bridge's."""
+        bridge = super().read(value, place)
+        ports = []
+        for index, port in enumerate(bridge.ports):
+            if not port.name and port.number != Port.LOCAL:
+                where = place.at("port").item(index).at("name")
+                raise where.error(f"missing; must be {_NAME.allowed}")
+            ports.append(attrs.evolve(port, name=port.name or bridge.name))
+        return attrs.evolve(bridge, ports=tuple(ports))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.admin.config_bridge import PORT_NUMBER, BridgeConfig
 from agent.admin.schema import Place
 from agent.admin.values import show_datapath_id, show_http
 
 if TYPE_CHECKING:
     from agent.admin.config import Config
-from agent.admin.config_bridge import BridgeConfig
 
 
 class _Seen:
@@ -95,7 +95,7 @@ def _check_ports(bridge: BridgeConfig, place: Place, devices: _Seen) -> None:
     names = _Seen("every port of a bridge needs a name of its own")
     for index, port in enumerate(bridge.ports):
         where = place.at("port").item(index)
-        numbers.add(port.number, port.number, where.at("number"))
+        numbers.add(port.number, PORT_NUMBER.form(port.number), where.at("number"))
         names.add(port.name, port.name, where.at("name"))
         if port.type != "memory":
             devices.add(port.name, port.name, where.at("name"))

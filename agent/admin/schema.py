@@ -39,6 +39,7 @@ MISSING: Final = object()
 
 _KEY: Final = "ofagent.key"
 _SHOWN: Final = 80
+_FACTORY: Final[type] = type(attrs.Factory(list))
 
 
 class ConfigError(Exception):
@@ -165,9 +166,11 @@ class Key:
 
     @property
     def shown_default(self) -> str:
-        """Its default as TOML writes it; empty when there is none."""
+        """Its default as TOML writes it; empty when there is none, or other keys decide it."""
         default = self.field.default if self.default is MISSING else self.default
-        return "" if default is None or default is attrs.NOTHING else show(default)
+        if default is None or default is attrs.NOTHING or isinstance(default, _FACTORY):
+            return ""
+        return show(default)
 
 
 def key(

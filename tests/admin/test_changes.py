@@ -119,6 +119,11 @@ class ArrayTests(ChangesCase):
             self.bridge(rest=PORT.replace("p1", "p7")),
             'port[1].name: "p1" -> "p7" (cold)',
         )
+        self.assertDiffer(
+            self.bridge(),
+            self.bridge(rest='[[bridge.port]]\nnumber = "LOCAL"\n'),
+            "port[LOCAL]: added (cold)",
+        )
 
     def test_tables(self) -> None:
         """A table that is not mentioned is as the driver has it; a driver cannot be asked for more

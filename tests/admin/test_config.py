@@ -121,6 +121,39 @@ class LoadTests(FileCase):
         )
         self.assertEqual(bridge.ports, (PortConfig(number=1, name="p1", type="memory"),))
 
+    def test_port_kinds(self) -> None:
+        """A port is a netdev unless it says otherwise; LOCAL is a TAP device called like its
+        bridge, by whichever of its names it goes."""
+        port = "[[bridge.port]]\nnumber = {}\n"
+        text = port.format(7) + 'name = "eth7"\n'
+        for local in ('"LOCAL"', "65534"):
+            config = self.load(BRIDGE + DRIVER + text + port.format(local))
+            self.assertEqual(
+                config.bridges[0].ports,
+                (
+                    PortConfig(number=7, name="eth7", type="netdev"),
+                    PortConfig(number=0xFFFFFFFE, name="br0", type="tap"),
+                ),
+            )
+        text = port.format('"LOCAL"') + 'name = "host"\ntype = "memory"\n'
+        self.assertEqual(
+            self.load(BRIDGE + DRIVER + text).bridges[0].ports,
+            (PortConfig(number=0xFFFFFFFE, name="host", type="memory"),),
+        )
+
+    def test_wrong_ports(self) -> None:
+        """Numbers are ordinary ones or LOCAL, and every other port needs a name."""
+        port = BRIDGE + DRIVER + "[[bridge.port]]\nnumber = {}\n"
+        for number in ("0", "65280", "65533", "4294967294", "-1", "1.0", "true", '"CONTROLLER"'):
+            error = self.assertRaises(ConfigError, self.load, port.format(number))
+            self.assertEqual(error.key, "bridge[0].port[0].number")
+            self.assertEqual(error.problem, 'must be an integer from 1 to 65279, or "LOCAL"')
+        error = self.assertRaises(ConfigError, self.load, port.format(1))
+        self.assertEqual(error.key, "bridge[0].port[0].name")
+        self.assertIn("missing; must be a name", error.problem)
+        error = self.assertRaises(ConfigError, self.load, port.format(1) + 'name = ""')
+        self.assertEqual((error.key, error.value), ("bridge[0].port[0].name", ""))
+
     def test_relative_paths(self) -> None:
         """Sockets are relative to run_dir, run_dir to the file; absolute paths stay."""
         config = self.load(

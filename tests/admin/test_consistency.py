@@ -106,6 +106,20 @@ class ConsistencyTests(FileCase):
             error = self.assertRaises(ConfigError, self.load, text)
             self.assertEqual(error.key, f"bridge[0].port[1].{key}")
 
+    def test_local(self) -> None:
+        """A bridge has one port LOCAL, and no other port of the name that it has by itself."""
+        port = "[[bridge.port]]\nnumber = {}\n"
+        self.refused(
+            BRIDGE + DRIVER + 2 * port.format('"LOCAL"'),
+            'bridge[0].port[1].number = "LOCAL": bridge[0].port[0].number has it already; '
+            "every port of a bridge needs a number of its own",
+        )
+        self.refused(
+            BRIDGE + DRIVER + port.format('"LOCAL"') + port.format(1) + 'name = "br0"\n',
+            'bridge[0].port[1].name = "br0": bridge[0].port[0].name has it already; '
+            "every port of a bridge needs a name of its own",
+        )
+
     def test_devices(self) -> None:
         """A device is a port of one bridge; ports in memory are each bridge's own."""
         port = "[[bridge.port]]\nnumber = 1\nname = 'eth1'\ntype = '{}'\n"

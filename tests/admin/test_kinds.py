@@ -58,7 +58,7 @@ class KeyErrorTests(FileCase):
         )
         self.refused(
             BRIDGE + DRIVER + "[[bridge.port]]\nname = 'p1'",
-            "bridge[0].port[0].number: missing; must be an integer from 1 to 65279",
+            'bridge[0].port[0].number: missing; must be an integer from 1 to 65279, or "LOCAL"',
         )
         error = self.assertRaises(ConfigError, self.load, "")
         self.assertEqual(error.key, "bridge")

@@ -38,6 +38,8 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual(pending.kind.allowed, "an integer from 1 to 100000")
         self.assertIn("in flight", pending.text)
         self.assertEqual(tables["agent"]["run_dir"].shown_default, '"run"')
+        # Whether it is the port LOCAL decides.
+        self.assertEqual(tables["bridge.port"]["type"].shown_default, "")
         self.assertTrue(tables["bridge"]["datapath_id"].required)
         self.assertEqual(tables["bridge"]["datapath_id"].shown_default, "")
         self.assertFalse(tables[""]["tls"].required)
