@@ -12,6 +12,7 @@ Source: ``nicira-ext.h`` and ``ofp-actions.c`` of Open vSwitch.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import attrs
@@ -49,6 +50,19 @@ class Subfield:
     def mask(self) -> int:
         """The bits, all ones, as a number of the field's width."""
         return ((1 << self.n_bits) - 1) << self.ofs
+
+
+def runs_of(mask: int) -> Iterator[tuple[int, int]]:
+    """``(ofs, n_bits)`` of the runs of ones, the lowest first; none is longer than 64 bits."""
+    ofs = 0
+    while mask:
+        zeros = (mask & -mask).bit_length() - 1
+        mask >>= zeros
+        ofs += zeros
+        n_bits = min(((mask + 1) & ~mask).bit_length() - 1, 64)
+        yield ofs, n_bits
+        mask >>= n_bits
+        ofs += n_bits
 
 
 @attrs.frozen

@@ -144,7 +144,7 @@ ACTIONS: list[tuple[str, Action]] = [
     ("set_field:0->tun_id", SetField(fields.TUNNEL_ID, 0)),
     ("set_field:0->reg3", SetField(fields.REGS[3], 0)),
     ("set_field:0x7->reg3", SetField(fields.REGS[3], 7)),
-    ("set_field:0x1/0xff->reg3", SetField(fields.REGS[3], 1, 0xFF)),
+    ("load:0x1->NXM_NX_REG3[0..7]", SetField(fields.REGS[3], 1, 0xFF)),
     ("set_field:0->vlan_pcp", SetField(fields.VLAN_PCP, 0)),
 ]
 

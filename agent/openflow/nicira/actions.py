@@ -14,7 +14,6 @@ Source: ``ofp-actions.c`` of Open vSwitch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Padding
@@ -50,7 +49,7 @@ from agent.openflow.nicira.subfield import (
     ofs_of,
     source,
 )
-from agent.openflow.nx_actions import Subfield
+from agent.openflow.nx_actions import Subfield, runs_of
 from agent.openflow.oxm_tlv import NXM, OXM, Reader
 from agent.openflow.ports import from_wire10, to_wire10
 from agent.openflow.wire import Fixed
@@ -246,24 +245,11 @@ def _encode_reg_load2(field: fields.Field, value: int, mask: int) -> bytes:
     return pack(REG_LOAD2, body)
 
 
-def _runs(mask: int) -> Iterator[tuple[int, int]]:
-    """``(ofs, n_bits)`` of the runs of ones, the lowest first; none is longer than 64 bits."""
-    ofs = 0
-    while mask:
-        zeros = (mask & -mask).bit_length() - 1
-        mask >>= zeros
-        ofs += zeros
-        n_bits = min(((mask + 1) & ~mask).bit_length() - 1, 64)
-        yield ofs, n_bits
-        mask >>= n_bits
-        ofs += n_bits
-
-
 def _encode_reg_load(field: fields.Field, value: int, mask: int) -> bytes:
     header = header_of(field)
     return b"".join(
         REG_LOAD.encode(ofs << 6 | n_bits - 1, header, (value >> ofs) & ((1 << n_bits) - 1))
-        for ofs, n_bits in _runs(mask)
+        for ofs, n_bits in runs_of(mask)
     )
 
 
@@ -277,7 +263,7 @@ def _encode_set_field(action: SetField, _: Flow) -> bytes:
         if field is fields.MPLS_TC:
             return SET_MPLS_TC.encode(value)
         return _encode_reg_load(field, value, field.limit)
-    if sum(1 for _ in _runs(mask)) > 1:
+    if sum(1 for _ in runs_of(mask)) > 1:
         return _encode_reg_load2(field, value & mask, mask)
     return _encode_reg_load(field, value, mask)
 
