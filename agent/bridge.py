@@ -76,6 +76,7 @@ class Bridge(Service):
                 for listener, wanted in zip(listeners, config.listen, strict=True)
             ],
             _certificates(config, agent),
+            packet_in_limits=(config.controller_rate_limit, config.controller_burst_limit),
         )
         self.ofproto.observer = self.connections
         self.fail_open = FailOpen(self.ofproto, reactor, self.connections)

@@ -34,6 +34,8 @@ _NAME: Final = Pattern(
 
 
 _PROBE: Final = Seconds(0.1, 86400, "no probe")
+_RATE: Final = Integer(0, 1_000_000)
+_BURST: Final = Integer(0, 1_000_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +66,14 @@ class ControllerConfig:
             "without an answer the connection is closed.",
             change=WARM,
         ),
+    )
+    controller_rate_limit: int | None = attrs.field(
+        default=None,
+        metadata=key(_RATE, "For this controller; without it, the bridge's.", change=WARM),
+    )
+    controller_burst_limit: int | None = attrs.field(
+        default=None,
+        metadata=key(_BURST, "For this controller; without it, the bridge's.", change=WARM),
     )
 
 
@@ -304,6 +314,24 @@ class BridgeConfig:
         metadata=key(
             ListOf(Text(values.MAC, values.mac, values.show_mac)),
             "The next hops on the way to the controllers; without any, the kernel is asked.",
+            change=WARM,
+        ),
+    )
+    controller_rate_limit: int = attrs.field(
+        default=1000,
+        metadata=key(
+            _RATE,
+            "Packets a second that each controller is sent at most, of those that hit no rule and "
+            "of those that a rule sends to it; 0: as many as there are.",
+            change=WARM,
+        ),
+    )
+    controller_burst_limit: int = attrs.field(
+        default=0,
+        metadata=key(
+            _BURST,
+            "How many of them at once after a pause, and how many may wait; 0: a quarter of the "
+            "rate.",
             change=WARM,
         ),
     )

@@ -78,8 +78,10 @@ def for_version(version: int, message: Asynchronous) -> Asynchronous:
     return message
 
 
-def packet_in(event: PacketInEvent) -> PacketIn:
-    """The message for a packet: unbuffered, hence all of it.
+def packet_in(
+    event: PacketInEvent, length: int | None = None, buffer_id: int = NO_BUFFER
+) -> PacketIn:
+    """The message for a packet: all of it, or ``length`` bytes and the number of a buffer.
 
     The match has the ingress port, and of the pipeline's fields those which are not zero (1.3.5,
     section 7.4.1).
@@ -89,11 +91,11 @@ def packet_in(event: PacketInEvent) -> PacketIn:
         if field.get(event.key):
             mask |= field.mask
     return PacketIn(
-        NO_BUFFER,
+        buffer_id,
         len(event.data),
         event.reason,
         event.table_id,
         event.cookie,
         Match(mask, IN_PORT.put(event.key, event.in_port) & mask),
-        event.data,
+        event.data[:length],
     )

@@ -58,6 +58,9 @@ class Switch(Protocol):
     def handle(self, request: Any, requester: IRequester) -> Any:
         """See :meth:`agent.ofproto.ofproto.OFProto.handle`."""
 
+    def process(self, data: bytes, in_port: int) -> None:
+        """See :meth:`agent.ofproto.ofproto.OFProto.process`."""
+
     def release(self, requester: IRequester) -> None:
         """See :meth:`agent.ofproto.ofproto.OFProto.release`."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
+import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import (
@@ -24,7 +25,13 @@ from agent.connmgr.listener import MAX_CONNECTIONS, BoundSocket, MakeSession, Se
 from agent.connmgr.ofconn import OFConn
 from agent.connmgr.reconnect import ReconnectingConnection
 from agent.connmgr.roles import Roles
-from agent.connmgr.settings import DEFAULT_LIMITS, ConnectionKind, Limits, SessionSettings
+from agent.connmgr.settings import (
+    DEFAULT_LIMITS,
+    PACKET_IN_LIMITS,
+    ConnectionKind,
+    Limits,
+    SessionSettings,
+)
 from agent.connmgr.target import Kind, Target
 from agent.connmgr.tls import ContextFactory
 
@@ -46,6 +53,14 @@ class ControllerSettings(Protocol):
     @property
     def inactivity_probe(self) -> float:
         """Seconds; 0: none."""
+
+    @property
+    def controller_rate_limit(self) -> int | None:
+        """Packets a second that it is sent; 0: all; None: as for all others."""
+
+    @property
+    def controller_burst_limit(self) -> int | None:
+        """How many at once; 0: a quarter of the rate; None: as for all others."""
 
 
 class Member(Protocol):
@@ -94,6 +109,7 @@ class Members:
         self._max_connections = max_connections
         self._hello_timeout = hello_timeout
         self._versions: frozenset[int] = frozenset()
+        self._packet_in_limits = PACKET_IN_LIMITS
         self._wanted: dict[Target, ControllerSettings] = {}
         self._leaving: dict[Deferred[None], None] = {}
         self._unix_clients = 0
@@ -103,16 +119,20 @@ class Members:
         versions: Iterable[int],
         controllers: Iterable[ControllerSettings],
         listeners: Iterable[tuple[BoundSocket, float]],
+        packet_in_limits: tuple[int, int] = PACKET_IN_LIMITS,
     ) -> list[Member]:
         """Have just these members.
 
         :param versions: wire versions that may be agreed on; sessions with others are closed.
         :param listeners: sockets that listen, and the inactivity probe of each in seconds.  One
             that is being served is the same object as before.
+        :param packet_in_limits: ``packet_in_rate`` and ``packet_in_burst`` (see
+            :class:`agent.connmgr.settings.SessionSettings`) where a controller has none of its own.
         :returns: the new members, which are to be started.
         :raises ValueError: for a target that cannot be dialled.
         """
         self._versions = frozenset(versions)
+        self._packet_in_limits = packet_in_limits
         new: list[Member] = []
         self._listen(listeners, new)
         self._dial(controllers, new)
@@ -235,7 +255,14 @@ class Members:
 
     def _primary(self, target: Target) -> SessionSettings:
         """For a session with a controller, as it is configured now."""
-        return self._settings(ConnectionKind.PRIMARY, self._wanted[target].inactivity_probe)
+        wanted = self._wanted[target]
+        rate, burst = wanted.controller_rate_limit, wanted.controller_burst_limit
+        settings = self._settings(ConnectionKind.PRIMARY, wanted.inactivity_probe)
+        return attrs.evolve(
+            settings,
+            packet_in_rate=settings.packet_in_rate if rate is None else rate,
+            packet_in_burst=settings.packet_in_burst if burst is None else burst,
+        )
 
     def _settings(self, kind: ConnectionKind, probe: float) -> SessionSettings:
         return SessionSettings(
@@ -243,5 +270,7 @@ class Members:
             kind,
             inactivity_probe=probe,
             hello_timeout=self._hello_timeout,
+            packet_in_rate=self._packet_in_limits[0],
+            packet_in_burst=self._packet_in_limits[1],
             limits=self._limits,
         )

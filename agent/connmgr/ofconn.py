@@ -27,6 +27,8 @@ from agent.connmgr.handlers import OWN
 from agent.connmgr.interfaces import IFrameReceiver, Owner, Switch
 from agent.connmgr.negotiation import agree, error_version
 from agent.connmgr.outstanding import MAX_REPLIES
+from agent.connmgr.packets import Packets
+from agent.connmgr.pktbuf import SLOTS
 from agent.connmgr.probe import InactivityProbe
 from agent.connmgr.roles import MODIFYING, Role, Roles
 from agent.connmgr.settings import ConnectionKind, SessionSettings
@@ -37,6 +39,7 @@ from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import decode, encode, encode_error, header
 from agent.openflow.errors import BAD_VERSION, IS_SLAVE, ErrorCode, OpenFlowError
+from agent.openflow.messages import NO_BUFFER, FlowMod
 
 _HELLO: Final = 0
 _ECHO_REQUEST: Final = 2
@@ -59,8 +62,17 @@ _NOT_ADMITTING: Final[frozenset[type]] = frozenset(
 )
 """What a controller may say before it has decided to control us, as in Open vSwitch."""
 
+DELETE: Final = int(of.FlowModCommand.DELETE)
+
 ADMITTED_AFTER: Final = 30.0
 """Seconds after which a controller who still speaks to us has admitted us, whatever it says."""
+
+
+def _buffer(message: of.Message) -> int:
+    """The buffer whose packet is to be processed when a message has succeeded; NO_BUFFER: none."""
+    if isinstance(message, FlowMod) and message.command < DELETE:
+        return message.buffer_id
+    return NO_BUFFER
 
 
 @implementer(IRequester, IFrameReceiver)
@@ -77,6 +89,7 @@ class OFConn(Speaker):
     """
 
     internal = False
+    n_buffers = SLOTS
 
     def __init__(
         self,
@@ -97,6 +110,7 @@ class OFConn(Speaker):
         self.admitted = False
         primary = settings.kind is ConnectionKind.PRIMARY
         self._miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
+        self.packets = Packets(self, switch, clock)
         self._switch = switch
         self._clock = clock
         self._owner = owner
@@ -139,6 +153,20 @@ class OFConn(Speaker):
         """End the session when what is queued has been sent, in ``timeout`` seconds at most."""
         self.channel.close(timeout)
 
+    def reconfigure(self, settings: SessionSettings) -> None:
+        """Go on with other settings, unless they leave out the version that is spoken here."""
+        old, self.settings = self.settings, settings
+        if settings.versions != old.versions and self.version not in settings.versions:
+            # Before a version is agreed on it would be one of those that our HELLO has named.
+            self.last_error = "its version of OpenFlow is no longer configured"
+            self._log.info("{connection}: {text}", connection=self.name, text=self.last_error)
+            self.close()
+            return
+        self.packets.reconfigure()
+        if self._probe is not None and settings.inactivity_probe != old.inactivity_probe:
+            self._probe.stop()
+            self._start_probe()
+
     # --- life (IFrameReceiver) -------------------------------------------------------------------
 
     def connection_made(self, channel: FrameProtocol) -> None:
@@ -156,6 +184,7 @@ class OFConn(Speaker):
         if waiter is not None:
             waiter.cancel()
         self._waiting = self._condition = None
+        self.packets.stop()
         self.outstanding.forget()
         self._switch.release(self)
         self.roles.leave(self)
@@ -189,10 +218,13 @@ class OFConn(Speaker):
         self._greeted_at = self._clock.seconds()
         self.channel.greeted()
         self._stop_timers()
-        self._probe = InactivityProbe(self._clock, self.settings.inactivity_probe, self)
-        self._probe.start()
+        self._start_probe()
         self._owner.session_ready(self)
         return True
+
+    def _start_probe(self) -> None:
+        self._probe = InactivityProbe(self._clock, self.settings.inactivity_probe, self)
+        self._probe.start()
 
     def frame_refused(self, head: bytes, code: ErrorCode, text: str) -> None:
         """What came is no OpenFlow, or none of ours: say so, and close."""
@@ -273,9 +305,11 @@ class OFConn(Speaker):
             result = self._switch.handle(message, self)
             if isinstance(result, OperationGroup):
                 result.request = frame
-                self._groups[result] = None
+                self._groups[result] = _buffer(message)
             elif result is not None:
                 self.answer(result, frame)
+            elif (buffer_id := _buffer(message)) != NO_BUFFER:
+                self.packets.release(buffer_id, frame, message.xid)
         except Postponed as postponed:
             self._postpone(message, frame, postponed.condition)
             return False
@@ -284,6 +318,10 @@ class OFConn(Speaker):
         except Exception:
             self.crashed(frame)
         return True
+
+    def retrieve_buffer(self, buffer_id: int) -> tuple[bytes, int]:
+        """See :class:`agent.ofproto.interfaces.IRequester`."""
+        return self.packets.retrieve(buffer_id)
 
     def _judge(self, kind: type) -> None:
         """Is this what a controller says who controls us?"""

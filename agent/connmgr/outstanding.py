@@ -1,7 +1,8 @@
 """What a connection has been promised and has not got yet; a barrier waits until that is nothing.
 
-Two things are outstanding: groups of operations in flight, of which the connection hears when they
-end, and replies that the switch is still preparing (statistics that a driver has to fetch).
+Three things are outstanding: groups of operations in flight, of which the connection hears when
+they end, replies that the switch is still preparing (statistics that a driver has to fetch), and
+packets that are to be processed because a rule for them is there now.
 
 The way of a flow_mod passes here twice, so groups are kept in a plain dictionary which the
 connection uses directly, and conditions are made only when somebody waits.
@@ -9,6 +10,7 @@ connection uses directly, and conditions are made only when somebody waits.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -35,6 +37,7 @@ class Drained(Condition):
         counts = (
             (len(groups), "operation group", "operation groups"),
             (len(self.outstanding.replies), "reply", "replies"),
+            (len(self.outstanding.packets), "packet", "packets"),
         )
         parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
         text = f"its own {' and '.join(parts) or 'requests'}"
@@ -55,20 +58,23 @@ class ReplyDone(Condition):
 class Outstanding:
     """The accounts of one connection.
 
-    :ivar groups: groups in flight, oldest first.  The connection adds to it.
+    :ivar groups: groups in flight, oldest first, each with the number of the buffer whose packet is
+        to be processed when it has succeeded (or ``NO_BUFFER``).  The connection adds to it.
+    :ivar packets: those that are to be processed, each with the port it came in on.
     :ivar replies: replies being prepared.
     """
 
-    __slots__ = ("_drained", "_reply_done", "groups", "replies")
+    __slots__ = ("_drained", "_reply_done", "groups", "packets", "replies")
 
     def __init__(self) -> None:
-        self.groups: dict[OperationGroup, None] = {}
+        self.groups: dict[OperationGroup, int] = {}
+        self.packets: deque[tuple[bytes, int]] = deque()
         self.replies: dict[Deferred[Any], None] = {}
         self._drained: Drained | None = None
         self._reply_done: ReplyDone | None = None
 
     def __len__(self) -> int:
-        return len(self.groups) + len(self.replies)
+        return len(self.groups) + len(self.replies) + len(self.packets)
 
     def drained(self) -> Condition:
         """Clears when nothing is outstanding; only to be asked for when something is."""
@@ -84,7 +90,7 @@ class Outstanding:
 
     def settle(self) -> None:
         """Something has ended: let those go on who waited for nothing to be left."""
-        if self._drained is not None and not self.groups and not self.replies:
+        if self._drained is not None and not self:
             drained, self._drained = self._drained, None
             drained.clear()
 

@@ -95,6 +95,16 @@ class PacketInScheduler(Generic[T]):
         self._queues: OrderedDict[int, deque[T]] = OrderedDict()
         self._call: IDelayedCall | None = None
 
+    def set_limits(self, rate: int, burst: int) -> None:
+        """Go on with other limits; with a rate of 0, all that waits is sent."""
+        if rate:
+            self._bucket = TokenBucket(rate, max(1, burst or rate // 4), self._clock.seconds())
+        while self.queued > (self._bucket.burst if rate else 0):
+            if rate:
+                self._drop()
+            else:
+                self._send_next()
+
     def offer(self, in_port: int, packet: T) -> None:
         """Send a packet that came in on ``in_port``, now, later, or not at all."""
         if not self.queued and self._bucket.withdraw(self._clock.seconds()):
@@ -124,15 +134,19 @@ class PacketInScheduler(Generic[T]):
         left = BATCH
         while self.queued and left and self._bucket.withdraw(now):
             left -= 1
-            in_port, queue = self._queues.popitem(last=False)
-            packet = queue.popleft()
-            self.queued -= 1
-            if queue:
-                self._queues[in_port] = queue
-            self._send(packet)
+            self._send_next()
         if self.queued and self._call is None:
             wait = self._bucket.wait() if left else 0
             self._call = self._clock.callLater(wait, self._run)
+
+    def _send_next(self) -> None:
+        """Send a packet of the port whose turn it is."""
+        in_port, queue = self._queues.popitem(last=False)
+        packet = queue.popleft()
+        self.queued -= 1
+        if queue:
+            self._queues[in_port] = queue
+        self._send(packet)
 
     def _drop(self) -> None:
         """Drop the oldest packet of the longest queue."""

@@ -48,6 +48,9 @@ class Limits:
 
 DEFAULT_LIMITS: Final = Limits()
 
+PACKET_IN_LIMITS: Final = (1000, 0)
+"""Packets a second, and at once, as in Open vSwitch; see :class:`SessionSettings`."""
+
 
 class ConnectionKind(enum.Enum):
     """How a session came about, and so what it gets without asking."""
@@ -63,10 +66,15 @@ class SessionSettings:
     :ivar versions: wire versions that may be agreed on.
     :ivar inactivity_probe: seconds; 0: none.
     :ivar hello_timeout: seconds that a peer has to say HELLO.
+    :ivar packet_in_rate: packets a second that a controller is sent, of those that hit no rule and
+        of those that a rule sends; 0: as many as there are.
+    :ivar packet_in_burst: how many at once; 0: a quarter of the rate.
     """
 
     versions: frozenset[int]
     kind: ConnectionKind = ConnectionKind.PRIMARY
     inactivity_probe: float = 5.0
     hello_timeout: float = 30.0
+    packet_in_rate: int = PACKET_IN_LIMITS[0]
+    packet_in_burst: int = PACKET_IN_LIMITS[1]
     limits: Limits = DEFAULT_LIMITS

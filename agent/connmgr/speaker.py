@@ -7,7 +7,7 @@ them, errors, and asynchronous messages.  The other half, which is told what to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import attrs
@@ -17,11 +17,13 @@ from twisted.python.failure import Failure
 
 from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.outstanding import Outstanding
+from agent.connmgr.packets import Packets
 from agent.connmgr.settings import Limits
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import encode, encode_error, encode_parts, header
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, REQUEST_EPERM, OpenFlowError
+from agent.openflow.messages import NO_BUFFER
 
 _ERROR: Final = 1
 """``OFPT_ERROR``."""
@@ -32,11 +34,16 @@ _LONG: Final[frozenset[type]] = frozenset({of.FlowStatsReply})
 
 @attrs.define
 class Counters:
-    """What a session has counted, beside the messages that its channel counts."""
+    """What a session has counted, beside the messages that its channel counts.
+
+    :ivar packet_ins_dropped: packets not sent because the peer does not read.
+    :ivar packets_dropped: buffered packets not processed because there were too many.
+    """
 
     errors_sent: int = 0
     errors_received: int = 0
     packet_ins_dropped: int = 0
+    packets_dropped: int = 0
 
 
 class Speaker:
@@ -49,10 +56,12 @@ class Speaker:
     :ivar counters: what it has counted.
     :ivar outstanding: what the peer was promised and has not got yet.
     :ivar channel: its frames; there from the moment there is a transport.
+    :ivar packets: those that it is sent, and sends back.
     """
 
     _log = Logger()
     channel: FrameProtocol
+    packets: Packets
 
     def __init__(self, name: str, limits: Limits) -> None:
         self.name = name
@@ -87,12 +96,17 @@ class Speaker:
             self._notices += 1
         self.channel.send(data)
 
-    def offer(self, data: bytes) -> None:
-        """Send a packet, which is dropped when the peer does not read."""
+    def offer(self, make: Callable[[], bytes | None]) -> None:
+        """Send a packet, which is dropped when the peer does not read.
+
+        :param make: makes the message, if there is one to be sent; None: it cannot be said.
+        """
         channel = self.channel
         if channel.choked and channel.queued >= self._limits.packet_ins:
             self.counters.packet_ins_dropped += 1
-        else:
+            return
+        data = make()
+        if data is not None:
             channel.send(data)
 
     # --- replies ---------------------------------------------------------------------------------
@@ -105,12 +119,14 @@ class Speaker:
         """See :class:`agent.ofproto.interfaces.IRequester`."""
         groups = self._groups
         if group in groups:
-            del groups[group]
+            buffer_id = groups.pop(group)
             error = group.error
             if error is not None:
                 if not isinstance(error, OpenFlowError):
                     error = OpenFlowError(FLOW_MOD_UNKNOWN, str(error))
                 self.refuse(error, group.request, group.xid)
+            elif buffer_id != NO_BUFFER:
+                self.packets.release(buffer_id, group.request, group.xid)
             if not groups:
                 self.outstanding.settle()
 

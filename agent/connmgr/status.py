@@ -28,6 +28,9 @@ class ConnectionStatus:
     :ivar errors_sent: error messages among them.
     :ivar errors_received: likewise.
     :ivar packet_ins_dropped: packets not sent because the peer does not read.
+    :ivar packet_ins_queued: packets that wait because there were too many a second.
+    :ivar packet_ins_limited: packets that had to wait for that reason.
+    :ivar packet_ins_overflowed: those of them which were dropped, because too many waited.
     :ivar outstanding: requests that are in flight, or whose replies are being prepared.
     :ivar backlog: bytes that wait behind a postponed message.
     :ivar queued: messages that wait for the peer to read.
@@ -49,6 +52,9 @@ class ConnectionStatus:
     errors_sent: int = 0
     errors_received: int = 0
     packet_ins_dropped: int = 0
+    packet_ins_queued: int = 0
+    packet_ins_limited: int = 0
+    packet_ins_overflowed: int = 0
     outstanding: int = 0
     backlog: int = 0
     queued: int = 0
@@ -75,6 +81,9 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         errors_sent=counters.errors_sent,
         errors_received=counters.errors_received,
         packet_ins_dropped=counters.packet_ins_dropped,
+        packet_ins_queued=session.packets.queued,
+        packet_ins_limited=session.packets.limited,
+        packet_ins_overflowed=session.packets.dropped,
         outstanding=len(session.outstanding),
         backlog=channel.backlog,
         queued=channel.queued,

@@ -28,6 +28,16 @@ class IRequester(Interface):
         "starved by, and may use priorities above those of controllers."
     )
 
+    n_buffers: int = Attribute("How many packets are kept for it at once.")
+
+    def retrieve_buffer(buffer_id: int) -> tuple[bytes, int]:
+        """A packet that was kept for it, and the port it came in on; it is not kept any longer.
+
+        An empty packet is one that does not exist: nothing is to be done with it.
+
+        :raises OpenFlowError: BUFFER_UNKNOWN or BUFFER_EMPTY.
+        """
+
     def group_ended(group: OperationGroup) -> None:
         """A group that this requester was given has ended, well or not.
 

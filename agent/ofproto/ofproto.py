@@ -29,6 +29,7 @@ from agent.ofproto.table import FlowTable
 from agent.ofproto.validate import Validator
 from agent.openflow import errors
 from agent.openflow import messages as of
+from agent.openflow.actions import Output
 from agent.openflow.errors import OpenFlowError
 from drivers.interfaces import (
     Capabilities,
@@ -55,6 +56,8 @@ WILDCARDS_ALL_10 = (1 << 22) - 1
 
 NOT_COUNTED = TableCounters()
 
+TO_TABLES = (Output(of.Port.TABLE),)
+
 FRAG_MASK = 0x3
 """The bits of the switch configuration that say what happens to fragments."""
 
@@ -68,6 +71,7 @@ class Internal:
 
     internal = True
     version = of.OFP13
+    n_buffers = 0
 
     def __init__(self, name: str, ended: Callable[[OperationGroup], None] | None = None) -> None:
         self.name = name
@@ -75,8 +79,12 @@ class Internal:
         self.config_flags = 0
         self._ended = ended
 
+    def retrieve_buffer(self, buffer_id: int) -> tuple[bytes, int]:
+        """See :class:`agent.ofproto.interfaces.IRequester`, like the rest: there are none."""
+        raise OpenFlowError(errors.BUFFER_UNKNOWN, f"buffer {buffer_id:#x}")
+
     def group_ended(self, group: OperationGroup) -> None:
-        """See :class:`agent.ofproto.interfaces.IRequester`."""
+        """Pass it on."""
         if self._ended is not None:
             self._ended(group)
 
@@ -341,7 +349,7 @@ class OFProto:
             capabilities |= C_GROUP_STATS
         return of.FeaturesReply(
             self.datapath_id,
-            n_buffers=0,
+            n_buffers=requester.n_buffers,
             n_tables=len(self.tables),
             capabilities=capabilities,
             actions=0xFFF if old else 0,
@@ -415,10 +423,18 @@ class OFProto:
         if not (0 < port < of.Port.MAX or port in (of.Port.CONTROLLER, of.Port.LOCAL, of.ANY)):
             raise OpenFlowError(errors.REQUEST_BAD_PORT, f"in_port {port:#x}")
         self.flow_mods.validators[0].check_packet_out(requester.version, request.actions)
+        data = request.data
         if request.buffer_id != of.NO_BUFFER:
-            raise OpenFlowError(errors.BUFFER_UNKNOWN, f"buffer {request.buffer_id:#x}")
-        self.driver.packet_out(request.data, port, request.actions)
+            data, _ = requester.retrieve_buffer(request.buffer_id)
+            if not data:
+                return None
+        self.driver.packet_out(data, port, request.actions)
         return None
+
+    def process(self, data: bytes, in_port: int) -> None:
+        """Take a packet through the tables, as if it had come in on ``in_port`` just now."""
+        if data:
+            self.driver.packet_out(data, in_port, TO_TABLES)
 
     def _port_mod(self, request: of.PortMod, requester: IRequester) -> Result:
         for desc in self.driver.ports():

@@ -30,7 +30,8 @@ class KeyErrorTests(FileCase):
         self.refused(
             BRIDGE + "controllers = [{ target = 'tcp:127.0.0.1', probe = 5 }]" + DRIVER,
             "bridge[0].controllers[0].probe = 5: unknown key; allowed here: "
-            "target, max_backoff, inactivity_probe",
+            "target, max_backoff, inactivity_probe, "
+            "controller_rate_limit, controller_burst_limit",
         )
 
     def test_strange_key(self) -> None:

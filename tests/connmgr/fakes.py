@@ -89,6 +89,7 @@ class FakeSwitch:
     :ivar on: what to do with a class of request, instead of the default.
     :ivar handled: every request that got here.
     :ivar groups: one for each flow_mod, unless ``on`` says otherwise.
+    :ivar processed: packets, each with its port, that the tables were to process.
     :ivar released: the requesters that are gone.
     """
 
@@ -98,6 +99,7 @@ class FakeSwitch:
         self.on: dict[type, Callable[[Any, Any], Any]] = {}
         self.handled: list[Any] = []
         self.groups: list[FakeGroup] = []
+        self.processed: list[tuple[bytes, int]] = []
         self.released: list[IRequester] = []
 
     def handle(self, request: Any, requester: IRequester) -> Any:
@@ -113,6 +115,10 @@ class FakeSwitch:
         if isinstance(request, of.FeaturesRequest):
             return of.FeaturesReply(1, 0, 1, xid=request.xid)
         raise OpenFlowError(BAD_TYPE)
+
+    def process(self, data: bytes, in_port: int) -> None:
+        """Remember."""
+        self.processed.append((data, in_port))
 
     def release(self, requester: IRequester) -> None:
         """Remember."""

@@ -29,6 +29,8 @@ class Controller:
     target: Target
     max_backoff: float = 8
     inactivity_probe: float = 5
+    controller_rate_limit: int | None = None
+    controller_burst_limit: int | None = None
 
 
 class FakeBound:

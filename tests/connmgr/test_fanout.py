@@ -87,7 +87,7 @@ class ListenerTests(ManagerCase):
 class FanOutTests(ManagerCase):
     """Asynchronous messages."""
 
-    event = PacketInEvent(b"frame", 1, of.PacketInReason.NO_MATCH)
+    event = PacketInEvent(b"frame", 1, of.PacketInReason.NO_MATCH, cookie=0)
     removed = of.FlowRemoved(Match(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     status = of.PortStatus(of.PortReason.MODIFY, of.PortDesc(1, 0, "p1"))
 
@@ -171,13 +171,13 @@ class FanOutTests(ManagerCase):
     def test_encoded_once(self) -> None:
         """A message is encoded once a version, and not at all when nobody wants it."""
         encoded: list[int] = []
-        encode = self.manager._encode
+        encode = self.manager.audience.encode
 
         def counted(version: int, message: Any) -> bytes | None:
             encoded.append(version)
             return encode(version, message)
 
-        self.manager._encode = counted  # type: ignore[method-assign]
+        self.manager.audience.encode = counted  # type: ignore[method-assign]
         self.manager.packet_in(self.event)
         self.assertEqual(encoded, [])
         for version in (1, 4, 1, 4, 4):
@@ -215,8 +215,8 @@ class FanOutTests(ManagerCase):
         """Who is gone gets nothing, and is not kept for it."""
         client = self.client()
         client.send(of.SetConfig(0, 128))
-        self.assertIn(self.session(client), self.manager._audience)
+        self.assertIn(self.session(client), self.manager.audience.sessions)
         client.transport.lose(error.ConnectionDone())
-        self.assertEqual(self.manager._audience, {})
+        self.assertEqual(self.manager.audience.sessions, {})
         self.tell()
         self.assertEqual(client.received(), [])

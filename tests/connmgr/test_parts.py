@@ -15,6 +15,7 @@ from agent.connmgr.outstanding import Outstanding
 from agent.connmgr.replies import BATCH, ReplyQueue
 from agent.connmgr.settings import Limits
 from agent.openflow.errors import HELLO_INCOMPATIBLE, OpenFlowError
+from agent.openflow.messages import NO_BUFFER
 from tests.connmgr.fakes import FakeGroup
 
 VERSIONS = st.frozensets(st.integers(1, 8), min_size=1)
@@ -57,7 +58,7 @@ class OutstandingTests(SynchronousTestCase):
         """A group that is outstanding."""
         requester: Any = None
         group = FakeGroup(requester, xid)
-        self.outstanding.groups[group] = None
+        self.outstanding.groups[group] = NO_BUFFER
         return group
 
     def test_drained(self) -> None:

@@ -140,13 +140,13 @@ class SpeakerTests(SessionCase):
     def test_packets_are_dropped(self) -> None:
         """Beyond the limit packets are dropped and counted, until the peer reads again."""
         session, peer = self.connected(limits=Limits(packet_ins=5))
-        session.offer(b"0")
+        session.offer(lambda: b"0")
         peer.transport.choke()
         for _ in range(8):
-            session.offer(b"1")
+            session.offer(lambda: b"1")
         self.assertEqual((peer.protocol.queued, session.counters.packet_ins_dropped), (5, 3))
         peer.transport.unchoke()
-        session.offer(b"2")
+        session.offer(lambda: b"2")
         self.assertEqual(peer.transport.value(), b"0111112")
 
     def test_notices_are_not(self) -> None:

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from agent.ofproto.conditions import Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import OperationGroup
+from agent.openflow.errors import BUFFER_UNKNOWN, OpenFlowError
 from tests.ofproto.model import Order
 
 BACKLOG: Final = 8
@@ -78,6 +79,7 @@ class Session:
 
     miss_send_len = 0
     config_flags = 0
+    n_buffers = 0
 
     def __init__(self, switch: Switch, name: str, version: int, internal: bool) -> None:
         self.name = name
@@ -90,6 +92,10 @@ class Session:
         self._waiter: Deferred[None] | None = None
         self._woken: IDelayedCall | None = None
         self._gone = False
+
+    def retrieve_buffer(self, buffer_id: int) -> tuple[bytes, int]:
+        """There are none."""
+        raise OpenFlowError(BUFFER_UNKNOWN)
 
     def receive(self, what: Order | str) -> None:
         """A message arrives, unless so much is waiting that nothing is read."""

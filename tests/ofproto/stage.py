@@ -78,6 +78,7 @@ class Requester:
     """A session that writes down which of its groups have ended.
 
     :ivar ended: the groups, in the order in which they ended.
+    :ivar buffers: the packets kept for it, each with its port, by the number of the buffer.
     """
 
     def __init__(
@@ -88,10 +89,18 @@ class Requester:
         self.miss_send_len = 128
         self.config_flags = 0
         self.internal = internal
+        self.n_buffers = 256
+        self.buffers: dict[int, tuple[bytes, int]] = {}
         self.ended: list[OperationGroup] = []
 
+    def retrieve_buffer(self, buffer_id: int) -> tuple[bytes, int]:
+        """See :class:`agent.ofproto.interfaces.IRequester`, like the rest."""
+        if buffer_id not in self.buffers:
+            raise OpenFlowError(errors.BUFFER_UNKNOWN)
+        return self.buffers.pop(buffer_id)
+
     def group_ended(self, group: OperationGroup) -> None:
-        """See :class:`agent.ofproto.interfaces.IRequester`."""
+        """Remember."""
         assert group not in self.ended, "told twice"
         self.ended.append(group)
 

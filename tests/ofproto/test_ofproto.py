@@ -36,7 +36,7 @@ class RequestTests(SwitchTestCase):
     def test_features(self) -> None:
         """Features are the driver's; 1.0 is told of ports and actions as well."""
         reply = self.reply(of.FeaturesRequest(xid=5))
-        self.assertEqual((reply.datapath_id, reply.n_tables, reply.n_buffers), (1, 2, 0))
+        self.assertEqual((reply.datapath_id, reply.n_tables, reply.n_buffers), (1, 2, 256))
         self.assertEqual((reply.xid, reply.ports, reply.actions), (5, (), 0))
         old = self.reply(of.FeaturesRequest(xid=6), self.old)
         self.assertEqual([port.port_no for port in old.ports], [1, 2])
