@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -23,6 +23,13 @@ from zope.interface import Attribute, Interface
 
 from agent.openflow.actions import Action, Actions, Instructions
 from agent.openflow.fields import KEY_BITS
+from agent.openflow.group_messages import (
+    BandType,
+    Bucket,
+    GroupType,
+    MeterBand,
+    MeterFlags,
+)
 from agent.openflow.match import Match
 from agent.openflow.messages import Port, PortDesc, PortReason, PortStats
 
@@ -43,6 +50,14 @@ class OperationKind(enum.Enum):
     DELETE = "delete"
 
 
+class Target(enum.Enum):
+    """What an operation is about."""
+
+    RULE = "rule"
+    GROUP = "group"
+    METER = "meter"
+
+
 class OptionError(ValueError):
     """A driver's option is wrong.
 
@@ -60,7 +75,8 @@ class OptionError(ValueError):
 
 @attrs.define(eq=False)
 class Counters:
-    """What a rule has counted.  The driver writes, the agent reads.
+    """What a rule, a group, a bucket, a meter or a band has counted.  The driver writes, the agent
+    reads.
 
     The counters of a rule are one object for its whole life, however often it is modified: a driver
     adds to them, and never sets them to zero.  A REPLACE comes with new ones.  Where a change is
@@ -132,7 +148,15 @@ class Capabilities:
     :ivar reserved_ports: which reserved ports actions may output to; others are BAD_OUT_PORT.
     :ivar group_types: ``OFPGT_*`` numbers it can execute; empty: no groups.
     :ivar max_groups: how many groups of each type.
+    :ivar max_buckets: how many buckets a group may have.
+    :ivar bucket_actions: the action classes that a bucket may have; None: all.  Without
+        :class:`agent.openflow.actions.GroupAction` groups cannot be chained.
+    :ivar watch_types: the types of groups whose buckets may watch a port or a group; FF must.
+    :ivar select_weight: whether a SELECT group heeds weights; otherwise all must be 1.
     :ivar max_meters: how many meters; 0: none.
+    :ivar max_bands: how many bands a meter may have.
+    :ivar band_types: ``OFPMBT_*`` numbers it can execute.
+    :ivar meter_flags: ``OFPMF_*`` bits it understands.
     """
 
     tables: tuple[TableCapabilities, ...]
@@ -143,7 +167,14 @@ class Capabilities:
     reserved_ports: frozenset[int] = RESERVED_PORTS
     group_types: frozenset[int] = frozenset()
     max_groups: int = 0
+    max_buckets: int = 64
+    bucket_actions: frozenset[type[Action]] | None = None
+    watch_types: frozenset[int] = frozenset({GroupType.FF})
+    select_weight: bool = True
     max_meters: int = 0
+    max_bands: int = 8
+    band_types: frozenset[int] = frozenset(BandType)
+    meter_flags: int = sum(MeterFlags)
 
 
 class IRule(Interface):
@@ -163,19 +194,61 @@ class IRule(Interface):
     counters: Counters = Attribute("Where the driver counts.")
 
 
-class IOperation(Interface):
-    """One change of one entry.  It is in flight from :meth:`IDriver.submit` to :meth:`complete`."""
+class IGroup(Interface):
+    """A group as a driver sees it.  Read only, but for the counters."""
 
-    kind: OperationKind = Attribute("What to do.")
-    rule: IRule = Attribute("The entry as it shall be; of a DELETE, the entry that shall go.")
-    old: IRule | None = Attribute("The entry as it was; None for an ADD.")
+    handle: int = Attribute("As of a rule; no rule, group or meter of a bridge shares it.")
+    group_id: int = Attribute("Its number: what an action names it by.")
+    type: int = Attribute("One of :attr:`Capabilities.group_types`.")
+    buckets: Sequence[Bucket] = Attribute("In the order given.")
+    counters: Counters = Attribute("Where the driver counts what enters the group.")
+    bucket_counters: Sequence[Counters] = Attribute(
+        """Likewise what each bucket was executed for.  A MODIFY comes with new ones, while those of
+        the group go on (1.3.5 section 6.5)."""
+    )
+
+
+class IMeter(Interface):
+    """A meter as a driver sees it.  Read only, but for the counters."""
+
+    handle: int = Attribute("As of a rule; no rule, group or meter of a bridge shares it.")
+    meter_id: int = Attribute("Its number: what an instruction names it by.")
+    flags: int = Attribute("``OFPMF_*``; where neither KBPS nor PKTPS is set, KBPS is meant.")
+    bands: Sequence[MeterBand] = Attribute("In the order given.")
+    counters: Counters = Attribute("Where the driver counts what enters the meter.")
+    band_counters: Sequence[Counters] = Attribute(
+        """Likewise what each band was applied to.  A MODIFY comes with new ones, while those of the
+        meter go on (1.3.5 section 6.5)."""
+    )
+
+
+Entry: TypeAlias = IRule | IGroup | IMeter
+
+
+class IOperation(Interface):
+    """One change of one entry.  It is in flight from :meth:`IDriver.submit` to :meth:`complete`.
+
+    A driver which offers neither groups nor meters (:attr:`Capabilities.group_types` is empty,
+    :attr:`Capabilities.max_meters` is 0) is given operations on rules only, and need not look at
+    :attr:`target`.
+    """
+
+    kind: OperationKind = Attribute("What to do; groups and meters are not REPLACEd.")
+    target: Target = Attribute("What kind of entry it is about.")
+    rule: Any = Attribute(
+        """The entry as it shall be; of a DELETE, the entry that shall go.  An :class:`IRule`, or as
+        :attr:`target` says an :class:`IGroup` or :class:`IMeter`."""
+    )
+    old: Any = Attribute("The entry as it was; None for an ADD.")
 
     def complete(error: Exception | None = None) -> None:
         """Say that the hardware has done it, or why not.
 
         Called exactly once.  When ``error`` is given, the hardware is as if the operation had
         never been submitted.  An :class:`agent.openflow.errors.OpenFlowError` decides what the
-        controller is told; anything else is FLOW_MOD_FAILED/UNKNOWN and is logged.
+        controller is told; anything else is logged, and is FLOW_MOD_FAILED/UNKNOWN, of a group
+        GROUP_MOD_FAILED/INVALID_GROUP (there is no better) and of a meter
+        METER_MOD_FAILED/UNKNOWN.
 
         A second call, and a call that comes after the watchdog gave up, is logged and ignored.
 
@@ -225,6 +298,10 @@ class IDriverHost(Interface):
     rules: Callable[[], Iterable[IRule]] = Attribute(
         "All rules that should be in the hardware now: for resynchronising after a reset."
     )
+    groups: Callable[[], Iterable[IGroup]] = Attribute(
+        "Likewise all groups, each after those that it forwards to."
+    )
+    meters: Callable[[], Iterable[IMeter]] = Attribute("Likewise all meters.")
 
     def now() -> float:
         """The agent's clock in seconds, never going back."""
@@ -275,12 +352,18 @@ class IDriver(Interface):
         agent postpones the second), so the driver need only mind entries of different priority
         that overlap.  The one exception is an operation that the agent gave up because the driver
         did not complete it in time: it may meet another on the same entry.
+
+        Nor need it mind what refers to what.  The agent submits nothing that names a group or a
+        meter (a rule, or the buckets of another group) before the driver has completed the ADD or
+        MODIFY of that, and it submits the DELETE of a group or a meter only when the driver has
+        completed the DELETE of everything that named it.
         """
 
-    def refresh(rules: Sequence[IRule]) -> Deferred[None]:
-        """Bring the counters of these rules up to date; fires when they are.
+    def refresh(rules: Sequence[Entry]) -> Deferred[None]:
+        """Bring the counters of these entries up to date; fires when they are.
 
-        A driver that counts as packets pass returns a fired Deferred.
+        They are all rules, or all groups, or all meters; handles tell them apart.  A driver that
+        counts as packets pass returns a fired Deferred.
         """
 
     def ports() -> Sequence[PortDesc]:

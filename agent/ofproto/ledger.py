@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from agent.ofproto.admission import Admission
 from agent.ofproto.conditions import Condition
-from agent.ofproto.operations import Operation, OperationGroup, Retry, State
+from agent.ofproto.operations import Operation, OperationGroup, Retry, StagedGroup, State
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
 from drivers.interfaces import IOperation, OperationKind
 
@@ -26,6 +26,7 @@ LOOKS: Final = 8
 """How often the watchdog looks within the time that it gives the driver."""
 
 DELETE: Final = OperationKind.DELETE
+QUEUED: Final = State.QUEUED
 
 
 class OperationLedger:
@@ -85,7 +86,7 @@ class OperationLedger:
             operation.place.begin(operation)
             if operation.local:
                 operation.state = State.DONE
-            else:
+            elif operation.state is QUEUED:
                 remaining += 1
                 ready.append(operation)
         group.remaining = remaining
@@ -192,7 +193,7 @@ class OperationLedger:
                 connection=group.owner.name,
                 xid=group.xid,
             )
-            error = OpenFlowError(FLOW_MOD_UNKNOWN, str(error))
+            error = OpenFlowError(operation.place.failure, str(error))
         if group.error is None:
             group.error = error
         if not group.atomic:
@@ -207,6 +208,8 @@ class OperationLedger:
 
     def _settle(self, group: OperationGroup) -> None:
         """The last operation has ended: keep, take back, or begin to undo."""
+        if group.held and self._next_stage(group):
+            return
         if not group.atomic:
             self._end(group)
         elif group.error is None:
@@ -219,6 +222,32 @@ class OperationLedger:
         else:
             self._undone(group)
 
+    def _next_stage(self, group: OperationGroup) -> bool:
+        """A stage has ended: begin the next; returns whether there is one, now that it is known
+        how this one went."""
+        assert isinstance(group, StagedGroup)
+        current = group.operations if group.undo is None else group.undo
+        if any(operation.state is State.FAILED for operation in current):
+            self._drop_stages(group)
+            return False
+        stage = group.held.pop(0)
+        group.remaining = len(stage)
+        group.progress = self.clock.seconds()
+        for operation in stage:
+            self._queue(operation)
+        return True
+
+    def _drop_stages(self, group: OperationGroup) -> None:
+        """What the driver was not given, it never will be: there is nothing to doubt about it."""
+        for stage in reversed(group.held):
+            for operation in reversed(stage):
+                operation.state = State.FAILED
+                if not group.atomic:
+                    operation.place.revert(operation)
+                    operation.place.end(operation)
+        if isinstance(group, StagedGroup):
+            group.held = []
+
     def _take_back(self, group: OperationGroup) -> None:
         """Put the tables back, last change first, and the hardware where it has changed."""
         undo = []
@@ -227,8 +256,11 @@ class OperationLedger:
             if operation.state is State.DONE and not operation.local:
                 undo.append(operation.inverse())
         group.undo = undo
-        group.remaining = len(undo)
-        for inverse in undo:
+        first: Sequence[Operation] = undo
+        if undo and isinstance(group, StagedGroup):
+            first = group.hold(group.backwards(undo))
+        group.remaining = len(first)
+        for inverse in first:
             self._queue(inverse)
         if undo:
             group.progress = self.clock.seconds()
@@ -268,6 +300,17 @@ class OperationLedger:
 
     # --- watching over it --------------------------------------------------------------------
 
+    def set_watchdog(self, seconds: float) -> None:
+        """Change :attr:`watchdog`; what is in flight now has all of that time from now on."""
+        self.watchdog = seconds
+        self._slow = seconds / 2 if seconds else float("inf")
+        self._excused = self.clock.seconds()
+        if self._watchdog_call is not None:
+            self._watchdog_call.cancel()
+            self._watchdog_call = None
+        if seconds and self.groups:
+            self._look_again(seconds / LOOKS)
+
     def _look_again(self, delay: float) -> None:
         self._look = self.clock.seconds() + delay
         self._watchdog_call = self.clock.callLater(delay, self._bark)
@@ -304,7 +347,8 @@ class OperationLedger:
         """
         reason = f"the driver did not answer for {self.watchdog:g} s"
         current = group.operations if group.undo is None else group.undo
-        stuck = [op for op in current if op.state not in (State.DONE, State.FAILED)]
+        over = (State.DONE, State.FAILED, State.HELD)
+        stuck = [op for op in current if op.state not in over]
         self._log.error(
             "{count} operations given up: {reason} ({group})",
             count=len(stuck),
@@ -317,7 +361,7 @@ class OperationLedger:
             retry = self._retries.pop(operation, None)
             if retry is not None:
                 retry.give_up()
-            self._failed(operation, OpenFlowError(FLOW_MOD_UNKNOWN, reason))
+            self._failed(operation, OpenFlowError(operation.place.failure, reason))
         self._ready = [ready for ready in self._ready if ready.state is State.QUEUED]
         group.remaining = 0
         self._settle(group)

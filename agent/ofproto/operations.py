@@ -26,7 +26,9 @@ hardware would not delete come back marked *degraded*, for putting a thousand en
 hardware because the thousandth got stuck is nobody's wish.
 
 An entry with an operation in flight is touched by nobody else, so operations need not be ordered
-among themselves; see :mod:`agent.ofproto.flow_mod` for who waits for what.
+among themselves; see :mod:`agent.ofproto.flow_mod` for who waits for what.  Where one request needs
+an order, such as deleting the rules that use a group and then the group, its group is a
+:class:`StagedGroup`.
 
 :class:`agent.ofproto.ledger.OperationLedger` drives all this.
 """
@@ -42,7 +44,8 @@ from zope.interface import implementer
 
 from agent.ofproto.conditions import Condition
 from agent.ofproto.interfaces import IRequester
-from drivers.interfaces import IOperation, OperationKind
+from agent.openflow.errors import ErrorCode
+from drivers.interfaces import IOperation, OperationKind, Target
 
 _INVERSE: Final = {
     OperationKind.ADD: OperationKind.DELETE,
@@ -55,6 +58,7 @@ _INVERSE: Final = {
 class State(enum.Enum):
     """Where an operation is in its life."""
 
+    HELD = "held"  # waits for others of its group
     QUEUED = "queued"  # in the ledger, the driver does not know it yet
     IN_FLIGHT = "in flight"  # with the driver
     RETRYING = "retrying"  # failed; another attempt is due, or with the driver
@@ -66,6 +70,9 @@ class Place(Protocol):
     """Where the entry of an operation lives: a flow table (or the table of groups, or meters)."""
 
     name: str
+    target: Target
+    failure: ErrorCode
+    """What a controller is told of a failure that the driver does not give an error for."""
 
     def begin(self, operation: Operation) -> None:
         """Make the change, optimistically, and mark the entry pending."""
@@ -129,6 +136,11 @@ class Operation:
         self.state = State.QUEUED
         self.failures = 0
 
+    @property
+    def target(self) -> Target:
+        """What kind of entry it is about: what its place has."""
+        return self.place.target
+
     def complete(self, error: Exception | None = None) -> None:
         """See :meth:`drivers.interfaces.IOperation.complete`."""
         self.group.ledger.completed(self, error)
@@ -173,6 +185,11 @@ class Retry:
         return self.operation.kind
 
     @property
+    def target(self) -> Target:
+        """What kind of entry it is about."""
+        return self.operation.place.target
+
+    @property
     def rule(self) -> Any:
         """The entry as it shall be."""
         return self.operation.rule
@@ -206,9 +223,12 @@ class OperationGroup(Condition):
     :ivar operations: at least one; while undoing, still the original ones; none once it has ended.
     :ivar atomic: whether what succeeded is taken back when another operation of it failed.
     :ivar error: the first error.
+    :ivar held: the stages not begun yet; only of a :class:`StagedGroup`.
     :ivar started: when it was accepted, in seconds of the clock.
     :ivar progress: when something of it last became known to be over, likewise.
     """
+
+    held: Sequence[Sequence[Operation]] = ()
 
     __slots__ = (
         "atomic",
@@ -266,3 +286,48 @@ class OperationGroup(Condition):
             f"{what} in table {first.place.name}, xid {self.xid:#x} of {self.owner.name}, "
             f"in flight for {age:.3f} s"
         )
+
+
+class StagedGroup(OperationGroup):
+    """A group whose operations are carried out in stages: the driver is given a stage when it has
+    completed all of the one before, well.
+
+    The tables are changed all at once, as ever.  Should an operation fail, the stages behind it are
+    never begun and are taken back; what has to be undone is undone from the last stage to the
+    first.
+
+    :ivar stages: the operations by stage, none empty.
+    :ivar held: the stages not begun yet; while undoing, those of the inverse operations.
+    """
+
+    __slots__ = ("held", "stages")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        owner: IRequester,
+        xid: int,
+        stages: Sequence[Sequence[Operation]],
+        atomic: bool = True,
+    ) -> None:
+        super().__init__(ledger, owner, xid, [op for stage in stages for op in stage], atomic)
+        self.stages = stages
+        self.held: list[Sequence[Operation]] = []
+        self.hold(stages)
+
+    def hold(self, stages: Sequence[Sequence[Operation]]) -> Sequence[Operation]:
+        """Keep all stages but the first for later, and return that."""
+        first, *held = stages
+        self.held = held
+        for stage in held:
+            for operation in stage:
+                operation.state = State.HELD
+        return first
+
+    def backwards(self, undo: Sequence[Operation]) -> list[list[Operation]]:
+        """Inverse operations, which are in the opposite order of :attr:`operations`, by stage."""
+        places = {op.rule.handle: n for n, stage in enumerate(self.stages) for op in stage}
+        stages: dict[int, list[Operation]] = {}
+        for operation in undo:
+            stages.setdefault(places[operation.rule.handle], []).append(operation)
+        return list(stages.values())

@@ -9,10 +9,11 @@ import attrs
 
 from agent.ofproto.rule import MAX_PRIORITY, Rule
 from agent.openflow.actions import Enqueue, GroupAction, Output, actions_of
+from agent.openflow.errors import FLOW_MOD_UNKNOWN
 from agent.openflow.match import Match
 from agent.openflow.messages import ANY
 from agent.packet.classifier import Classifier
-from drivers.interfaces import OperationKind, TableCapabilities
+from drivers.interfaces import OperationKind, TableCapabilities, Target
 
 if TYPE_CHECKING:
     from agent.ofproto.operations import Operation
@@ -94,6 +95,9 @@ class FlowTable:
         an ADD, or the DELETE which takes one back, was never confirmed.  By handle; the oldest are
         forgotten when there are more than the hardware has room for.
     """
+
+    target = Target.RULE
+    failure = FLOW_MOD_UNKNOWN
 
     __slots__ = (
         "adding",

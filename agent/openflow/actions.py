@@ -239,3 +239,18 @@ def actions_of(instructions: Instructions) -> Actions:
         if isinstance(instruction, ApplyActions | WriteActions):
             found += instruction.actions
     return found
+
+
+def groups_in(actions: Actions) -> frozenset[int]:
+    """The groups that an action list names."""
+    return frozenset(action.group_id for action in actions if isinstance(action, GroupAction))
+
+
+def groups_of(instructions: Instructions) -> frozenset[int]:
+    """The groups that a rule names."""
+    return groups_in(actions_of(instructions))
+
+
+def meters_of(instructions: Instructions) -> frozenset[int]:
+    """The meters that a rule names."""
+    return frozenset(i.meter_id for i in instructions if isinstance(i, MeterInstruction))

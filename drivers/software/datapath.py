@@ -17,6 +17,7 @@ from agent.packet.classifier import Classifier
 from drivers.interfaces import (
     Capabilities,
     IDriverHost,
+    Entry,
     IForwardingDatabase,
     IRule,
     LearnedAddress,
@@ -62,7 +63,7 @@ class Datapath:
         """
         return self._ports[number]
 
-    def refresh(self, rules: Sequence[IRule]) -> Deferred[None]:
+    def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
         """Counters are counted as packets pass, so there is nothing to do."""
         return succeed(None)
 

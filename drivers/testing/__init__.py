@@ -2,7 +2,7 @@
 
 Public, and tested like everything else:
 
-- :class:`FakeRule`, :class:`FakeOperation` and :class:`FakeHost` stand in for the agent.
+- `FakeRule`, `FakeGroup`, `FakeMeter`, `FakeOperation` and `FakeHost` stand in for the agent.
 - :class:`ScriptableDriver` stands in for a driver: a test decides when and how operations end.
 - :class:`DriverContractTests` and :class:`FaultInjectionContractTests` are what every driver
   passes; an author of one derives a test case from them.
@@ -11,14 +11,23 @@ Nothing here is used by the running agent.
 """
 
 from drivers.testing.contract import DriverContractTests
-from drivers.testing.fakes import FakeEntry, FakeHost, FakeOperation, FakeRule
+from drivers.testing.fakes import (
+    FakeEntry,
+    FakeGroup,
+    FakeHost,
+    FakeMeter,
+    FakeOperation,
+    FakeRule,
+)
 from drivers.testing.faults import FaultInjectionContractTests
 from drivers.testing.scriptable import ScriptableDriver
 
 __all__ = [
     "DriverContractTests",
     "FakeEntry",
+    "FakeGroup",
     "FakeHost",
+    "FakeMeter",
     "FakeOperation",
     "FakeRule",
     "FaultInjectionContractTests",

@@ -11,15 +11,19 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from agent.openflow.actions import ApplyActions, Instructions, Output
+from agent.openflow.group_messages import Bucket, GroupType, MeterBand, MeterFlags
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import PortDesc, PortReason
 from drivers.interfaces import (
     Counters,
     IDriverHost,
+    IGroup,
+    IMeter,
     IOperation,
     IRule,
     OperationKind,
     PacketInEvent,
+    Target,
 )
 
 _handles: Final = itertools.count(1)
@@ -52,6 +56,44 @@ class FakeRule:
         return attrs.evolve(self, instructions=instructions, counters=Counters())
 
 
+@implementer(IGroup)
+@attrs.frozen(eq=False)
+class FakeGroup:
+    """A group; :meth:`modified` is what it is after a MODIFY."""
+
+    group_id: int
+    type: int = GroupType.ALL
+    buckets: tuple[Bucket, ...] = ()
+    counters: Counters = attrs.Factory(Counters)
+    bucket_counters: tuple[Counters, ...] = attrs.Factory(
+        lambda self: tuple(Counters() for _ in self.buckets), takes_self=True
+    )
+    handle: int = attrs.Factory(lambda: next(_handles))
+
+    def modified(self, kind: int, *buckets: Bucket) -> FakeGroup:
+        """The same handle and counters, other buckets."""
+        return FakeGroup(self.group_id, kind, buckets, self.counters, handle=self.handle)
+
+
+@implementer(IMeter)
+@attrs.frozen(eq=False)
+class FakeMeter:
+    """A meter; :meth:`modified` is what it is after a MODIFY."""
+
+    meter_id: int
+    flags: int = MeterFlags.KBPS
+    bands: tuple[MeterBand, ...] = ()
+    counters: Counters = attrs.Factory(Counters)
+    band_counters: tuple[Counters, ...] = attrs.Factory(
+        lambda self: tuple(Counters() for _ in self.bands), takes_self=True
+    )
+    handle: int = attrs.Factory(lambda: next(_handles))
+
+    def modified(self, flags: int, *bands: MeterBand) -> FakeMeter:
+        """The same handle and counters, other bands."""
+        return FakeMeter(self.meter_id, flags, bands, self.counters, handle=self.handle)
+
+
 def output(*ports: int) -> Instructions:
     """The instructions of a rule that sends to these ports."""
     return (ApplyActions(tuple(Output(port, 0xFFFF) for port in ports)),)
@@ -73,8 +115,8 @@ class FakeOperation:
     on_complete: Callable[[FakeOperation], None] | None = None
 
     @classmethod
-    def add(cls, rule: FakeRule) -> FakeOperation:
-        """To add a rule."""
+    def add(cls, rule: FakeRule | FakeGroup | FakeMeter) -> FakeOperation:
+        """To add a rule, a group or a meter."""
         return cls(OperationKind.ADD, rule)
 
     @classmethod
@@ -88,8 +130,8 @@ class FakeOperation:
         return cls(OperationKind.REPLACE, old.replaced(instructions), old)
 
     @classmethod
-    def delete(cls, rule: FakeRule) -> FakeOperation:
-        """To delete a rule."""
+    def delete(cls, rule: FakeRule | FakeGroup | FakeMeter) -> FakeOperation:
+        """To delete one."""
         return cls(OperationKind.DELETE, rule, rule)
 
     def complete(self, error: Exception | None = None) -> None:
@@ -97,6 +139,18 @@ class FakeOperation:
         self.completions.append(error)
         if self.on_complete is not None:
             self.on_complete(self)
+
+    @classmethod
+    def change(cls, old: Any, new: Any) -> FakeOperation:
+        """To make a group or a meter what ``new`` is."""
+        return cls(OperationKind.MODIFY, new, old)
+
+    @property
+    def target(self) -> Target:
+        """What kind of entry it is about."""
+        if isinstance(self.rule, FakeGroup):
+            return Target.GROUP
+        return Target.METER if isinstance(self.rule, FakeMeter) else Target.RULE
 
     @property
     def done(self) -> bool:
@@ -133,6 +187,8 @@ class FakeHost:
 
     :ivar reactor: a :class:`twisted.internet.task.Clock` unless another is given.
     :ivar expected: what :meth:`rules` says should be in the hardware, by handle; the test fills it.
+    :ivar expected_groups: likewise what :meth:`groups` says.
+    :ivar expected_meters: likewise what :meth:`meters` says.
     :ivar packet_ins: the packets that the driver sent up.
     :ivar port_statuses: what it said of its ports.
     :ivar degraded_rules: why, by handle, of entries that are not as they should be now.
@@ -142,6 +198,8 @@ class FakeHost:
     reactor: Any = attrs.Factory(Clock)
     miss_to_controller: bool = True
     expected: dict[int, FakeRule] = attrs.Factory(dict)
+    expected_groups: dict[int, FakeGroup] = attrs.Factory(dict)
+    expected_meters: dict[int, FakeMeter] = attrs.Factory(dict)
     packet_ins: list[PacketInEvent] = attrs.Factory(list)
     port_statuses: list[tuple[PortReason, PortDesc]] = attrs.Factory(list)
     degraded_rules: dict[int, str] = attrs.Factory(dict)
@@ -149,6 +207,14 @@ class FakeHost:
     def rules(self) -> Iterable[FakeRule]:
         """What :attr:`expected` holds."""
         return list(self.expected.values())
+
+    def groups(self) -> Iterable[FakeGroup]:
+        """What :attr:`expected_groups` holds."""
+        return list(self.expected_groups.values())
+
+    def meters(self) -> Iterable[FakeMeter]:
+        """What :attr:`expected_meters` holds."""
+        return list(self.expected_meters.values())
 
     def now(self) -> float:
         """The seconds of the reactor."""

@@ -8,25 +8,29 @@ agent did against the contract is written down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from agent.openflow.actions import Actions
+from agent.openflow.actions import Actions, groups_in, groups_of, meters_of
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, PORT_BAD_PORT, OpenFlowError
 from agent.openflow.messages import PortDesc, PortStats
 from drivers.interfaces import (
     Capabilities,
+    Entry,
     IDriver,
     IDriverHost,
+    IGroup,
+    IMeter,
     IOperation,
     IRule,
     OperationKind,
     TableCapabilities,
     TableCounters,
+    Target,
 )
 
 
@@ -49,9 +53,25 @@ def _two_ports() -> list[PortDesc]:
     return [PortDesc(number, 0x020000000000 + number, f"p{number}") for number in (1, 2)]
 
 
-def _entry(rule: IRule) -> tuple[int, int, int, int]:
-    """What no two rules of a bridge have the same, at any time."""
-    return rule.table_id, rule.match.mask, rule.match.value, rule.priority
+def _entry(operation: IOperation) -> tuple[object, ...]:
+    """What no two entries of a bridge have the same, at any time."""
+    entry = operation.rule
+    if operation.target is Target.GROUP:
+        return "group", entry.group_id
+    if operation.target is Target.METER:
+        return "meter", entry.meter_id
+    return entry.table_id, entry.match.mask, entry.match.value, entry.priority
+
+
+def _names(target: Target, entry: Any) -> set[tuple[Target, int]]:
+    """The groups and meters that an entry refers to."""
+    if target is Target.RULE:
+        return {(Target.GROUP, number) for number in groups_of(entry.instructions)} | {
+            (Target.METER, number) for number in meters_of(entry.instructions)
+        }
+    if target is Target.GROUP:
+        return {(target, number) for b in entry.buckets for number in groups_in(b.actions)}
+    return set()
 
 
 @implementer(IDriver)
@@ -67,8 +87,10 @@ class ScriptableDriver:
     :ivar batches: what each :meth:`submit` was given.
     :ivar in_flight: the operations that have not ended, in the order of arrival.
     :ivar lost: the operations that never will, unless :meth:`finish` is called with one.
-    :ivar hardware: what really is in the hardware, by handle.
-    :ivar refreshed: the rules of each call of :meth:`refresh`.
+    :ivar hardware: the rules that really are in the hardware, by handle.
+    :ivar groups: the groups that are, by number.
+    :ivar meters: the meters that are, by number.
+    :ivar refreshed: the entries of each call of :meth:`refresh`.
     :ivar packets: the packet-outs.
     :ivar counters: what :meth:`port_stats` answers.
     :ivar lookups: what :meth:`table_stats` answers.
@@ -87,13 +109,15 @@ class ScriptableDriver:
     in_flight: list[IOperation] = attrs.Factory(list)
     lost: list[IOperation] = attrs.Factory(list)
     hardware: dict[int, IRule] = attrs.Factory(dict)
-    refreshed: list[list[IRule]] = attrs.Factory(list)
+    groups: dict[int, IGroup] = attrs.Factory(dict)
+    meters: dict[int, IMeter] = attrs.Factory(dict)
+    refreshed: list[list[Entry]] = attrs.Factory(list)
     packets: list[SentPacket] = attrs.Factory(list)
     counters: list[PortStats] = attrs.Factory(list)
     lookups: dict[int, TableCounters] = attrs.Factory(dict)
     violations: list[str] = attrs.Factory(list)
     _reads: list[tuple[Deferred[Any], Any]] = attrs.Factory(list)
-    _busy: set[tuple[int, int, int, int]] = attrs.Factory(set)
+    _busy: set[tuple[object, ...]] = attrs.Factory(set)
 
     # What a test does.
 
@@ -156,15 +180,24 @@ class ScriptableDriver:
         for held in (self.in_flight, self.lost):
             if operation in held:
                 held.remove(operation)
-                self._busy.discard(_entry(operation.rule))
+                self._busy.discard(_entry(operation))
                 return operation
         raise ValueError(f"{operation!r} is neither in flight nor lost")
 
     def _apply(self, operation: IOperation) -> None:
+        place, key = self._place(operation)
         if operation.kind is OperationKind.DELETE:
-            self.hardware.pop(operation.rule.handle, None)
+            place.pop(key, None)
         else:
-            self.hardware[operation.rule.handle] = operation.rule
+            place[key] = operation.rule
+
+    def _place(self, operation: IOperation) -> tuple[dict[int, Any], int]:
+        """Where the hardware has an entry, and under which key."""
+        if operation.target is Target.GROUP:
+            return self.groups, operation.rule.group_id
+        if operation.target is Target.METER:
+            return self.meters, operation.rule.meter_id
+        return self.hardware, operation.rule.handle
 
     # What the agent does.
 
@@ -204,12 +237,27 @@ class ScriptableDriver:
         """Write down what the agent must not ask for."""
         rule, kind = operation.rule, operation.kind
         what = f"{kind.value} of {rule.handle}"
-        entry = _entry(rule)
+        target = operation.target
+        entry = _entry(operation)
         if entry in self._busy:
             self.violations.append(f"{what} while another operation on it is in flight")
         self._busy.add(entry)
-        if rule.table_id not in {table.table_id for table in self.capabilities.tables}:
-            self.violations.append(f"{what} in table {rule.table_id}, which there is not")
+        if target is Target.RULE:
+            if rule.table_id not in {table.table_id for table in self.capabilities.tables}:
+                self.violations.append(f"{what} in table {rule.table_id}, which there is not")
+        elif not (
+            self.capabilities.group_types
+            if target is Target.GROUP
+            else self.capabilities.max_meters
+        ):
+            self.violations.append(f"{what}: there are no {target.value}s")
+        if kind is OperationKind.DELETE:
+            if any((target, entry[-1]) in names for names in self._named()):
+                self.violations.append(f"{what}, a {target.value} which is in use")
+        else:
+            for other, number in _names(target, rule):
+                if number not in (self.groups if other is Target.GROUP else self.meters):
+                    self.violations.append(f"{what} before {other.value} {number} is there")
         if kind is OperationKind.ADD:
             if operation.old is not None:
                 self.violations.append(f"{what} with an old rule")
@@ -220,6 +268,12 @@ class ScriptableDriver:
         elif kind is OperationKind.MODIFY and operation.old.counters is not operation.rule.counters:
             self.violations.append(f"{what} with other counters")
 
+    def _named(self) -> Iterator[set[tuple[Target, int]]]:
+        for rule in self.hardware.values():
+            yield _names(Target.RULE, rule)
+        for group in self.groups.values():
+            yield _names(Target.GROUP, group)
+
     def _read(self, answer: Any) -> Deferred[Any]:
         if not self.hold_reads:
             return succeed(answer)
@@ -227,8 +281,8 @@ class ScriptableDriver:
         self._reads.append((deferred, answer))
         return deferred
 
-    def refresh(self, rules: Sequence[IRule]) -> Deferred[None]:
-        """Remember which rules; their counters are for the test to write."""
+    def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
+        """Remember which; their counters are for the test to write."""
         self._use("refresh")
         self.refreshed.append(list(rules))
         return self._read(None)

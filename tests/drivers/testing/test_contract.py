@@ -16,8 +16,8 @@ from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.flowkey import flow_key
 from drivers.interfaces import (
     Capabilities,
+    Entry,
     IOperation,
-    IRule,
     OptionError,
     TableCapabilities,
 )
@@ -131,7 +131,7 @@ class NeverStops(Good):
 class NeverReads(Good):
     """Never brings counters up to date."""
 
-    def refresh(self, rules: Sequence[IRule]) -> Deferred[None]:
+    def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
         """Promise to."""
         return Deferred()
 

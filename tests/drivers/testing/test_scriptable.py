@@ -7,12 +7,28 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from agent.openflow.actions import Output
+from agent.openflow.actions import ApplyActions, GroupAction, MeterInstruction, Output
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, PORT_BAD_PORT, TABLE_FULL, OpenFlowError
+from agent.openflow.group_messages import Bucket
 from agent.openflow.match import Match
 from agent.openflow.messages import PortStats
-from drivers.interfaces import IDriver, OperationKind, TableCounters
-from drivers.testing import FakeHost, FakeOperation, FakeRule, ScriptableDriver
+from drivers.interfaces import (
+    Capabilities,
+    IDriver,
+    IGroup,
+    IMeter,
+    OperationKind,
+    TableCapabilities,
+    TableCounters,
+)
+from drivers.testing import (
+    FakeGroup,
+    FakeHost,
+    FakeMeter,
+    FakeOperation,
+    FakeRule,
+    ScriptableDriver,
+)
 
 
 class ScriptableDriverTests(SynchronousTestCase):
@@ -209,6 +225,12 @@ class ViolationTests(SynchronousTestCase):
             self.driver.finish()
             self.driver.violations.clear()
 
+    def test_not_offered(self) -> None:
+        """A driver that offers neither groups nor meters is given none."""
+        said = self.violated(FakeOperation.add(FakeGroup(1)), FakeOperation.add(FakeMeter(1)))
+        self.assertIn("there are no groups", said)
+        self.assertIn("there are no meters", said)
+
     def test_life(self) -> None:
         """It is started once, used between start and stop, and stopped once."""
         self.driver.start(FakeHost())
@@ -225,3 +247,71 @@ class ViolationTests(SynchronousTestCase):
                 "packet_out before start or after stop",
             ],
         )
+
+
+class NumberedTests(SynchronousTestCase):
+    """A driver with groups and meters, and what names them."""
+
+    def setUp(self) -> None:
+        """A driver that has a group, another which forwards to it, and a meter."""
+        self.driver = ScriptableDriver(
+            capabilities=Capabilities(
+                (TableCapabilities(0, "table0", 9),),
+                group_types=frozenset({0}),
+                max_groups=9,
+                max_meters=9,
+            )
+        )
+        self.driver.start(FakeHost())
+        self.group = FakeGroup(1)
+        self.chain = FakeGroup(2, 0, (Bucket(actions=(GroupAction(1),)),))
+        self.meter = FakeMeter(1)
+        for entry in (self.group, self.chain, self.meter):
+            self.do(FakeOperation.add(entry))
+        self.rule = FakeRule(
+            instructions=(MeterInstruction(1), ApplyActions((GroupAction(1), GroupAction(1))))
+        )
+
+    def do(self, operation: FakeOperation) -> None:
+        """Submit an operation, and end it well."""
+        self.driver.submit([operation])
+        self.driver.finish(operation)
+
+    def test_interfaces(self) -> None:
+        """The stand-ins for groups and meters are what drivers are promised."""
+        verifyObject(IGroup, self.chain)
+        verifyObject(IMeter, self.meter)
+        self.assertEqual(len(self.chain.bucket_counters), 1)
+
+    def test_good(self) -> None:
+        """What is named is there first, and goes last."""
+        self.assertEqual(self.driver.groups, {1: self.group, 2: self.chain})
+        self.do(FakeOperation.add(self.rule))
+        self.do(FakeOperation.delete(self.rule))
+        for entry in (self.chain, self.group, self.meter):
+            self.do(FakeOperation.delete(entry))
+        self.assertEqual((self.driver.groups, self.driver.meters), ({}, {}))
+        self.assertEqual(self.driver.violations, [])
+
+    def test_modified(self) -> None:
+        """A change is not another entry."""
+        self.do(FakeOperation.change(self.meter, self.meter.modified(1)))
+        self.do(FakeOperation.change(self.group, self.group.modified(0, Bucket())))
+        self.assertEqual(len(self.driver.groups[1].buckets), 1)
+        self.assertEqual(self.driver.violations, [])
+
+    def test_too_early(self) -> None:
+        """Nothing may name what is not there yet."""
+        rule = FakeRule(instructions=(MeterInstruction(8), ApplyActions((GroupAction(9),))))
+        self.driver.submit([FakeOperation.add(rule)])
+        said = "; ".join(self.driver.violations)
+        self.assertIn("before group 9 is there", said)
+        self.assertIn("before meter 8 is there", said)
+
+    def test_too_late(self) -> None:
+        """Nothing may go that is still named."""
+        self.do(FakeOperation.add(self.rule))
+        for entry in (self.group, self.meter):
+            self.driver.violations.clear()
+            self.driver.submit([FakeOperation.delete(entry)])
+            self.assertIn("in use", "; ".join(self.driver.violations))
