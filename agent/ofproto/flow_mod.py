@@ -7,6 +7,7 @@ had no side effect and is simply run again, and a group is never abandoned.
 Who waits for what (SEMANTICS: "keep arrival order where a request or a packet could tell"):
 
 - for the rule itself, when an operation on it is in flight (the same table, match and priority);
+- for a group or a meter that the rule names, when an operation on that is in flight;
 - loose and strict MODIFY and DELETE, for every operation in flight whose rule they would mean, as
   it is or as it was: should it fail, they would have meant another rule;
 - CHECK_OVERLAP, for every operation in flight on an overlapping rule of that priority;
@@ -27,6 +28,7 @@ from twisted.internet.interfaces import IReactorTime
 from agent.ofproto.conditions import Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.ledger import OperationLedger
+from agent.ofproto.numbered import Naming
 from agent.ofproto.operations import Operation, OperationGroup
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import Criteria, FlowTable
@@ -103,7 +105,25 @@ class FlowMods:
         self, rules: Sequence[Rule], reason: RemovedReason, requester: IRequester
     ) -> OperationGroup | None:
         """Delete these rules, none of which is pending, as one group: expiry, eviction, flush."""
-        return self._start(0, requester, self._deletions(rules, reason), atomic=False)
+        return self._start(0, requester, self.deletions(rules, reason), atomic=False)
+
+    def naming(self, names: Naming) -> list[Rule]:
+        """The rules that name a group or a meter, none of them pending.
+
+        :raises Postponed: when that depends on something in flight.
+        """
+        return self._selected(self._used, names)
+
+    def new_handle(self) -> int:
+        """A handle that nothing else of the bridge has or will have."""
+        handle = self._next_handle
+        self._next_handle = handle + 1
+        return handle
+
+    def forget(self) -> None:
+        """The groups or the meters have changed: instructions that were good may be no more."""
+        for validator in self.validators:
+            validator.forget()
 
     # --- checks ------------------------------------------------------------------------------
 
@@ -293,10 +313,10 @@ class FlowMods:
         strict = request.command == DELETE_STRICT
         criteria = self._criteria(request, requester, strict)
         selected = self._selected(self._some_tables(request, requester), criteria)
-        operations = self._deletions(selected, RemovedReason.DELETE)
+        operations = self.deletions(selected, RemovedReason.DELETE)
         return self._start(request.xid, requester, operations, atomic=False)
 
-    def _deletions(self, rules: Sequence[Rule], reason: RemovedReason) -> list[Operation]:
+    def deletions(self, rules: Sequence[Rule], reason: RemovedReason) -> list[Operation]:
         """The deletions of these rules, in such an order that a packet which comes meanwhile meets
         the rule it would have met before, or none: the first table and the lowest priority first.
         """

@@ -7,7 +7,7 @@ observer.  It knows no connections, no bytes and no reactor beyond a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
@@ -21,8 +21,11 @@ from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.expiry import Expiry
 from agent.ofproto.flow_mod import FlowMods
 from agent.ofproto.flush import Flush
+from agent.ofproto.groups import Group, GroupMods, outermost_first
 from agent.ofproto.interfaces import IRequester, ISwitchObserver
 from agent.ofproto.ledger import OperationLedger
+from agent.ofproto.meters import Meter, MeterMods
+from agent.ofproto.numbered_statistics import NumberedStatistics
 from agent.ofproto.operations import Operation, OperationGroup
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import FlowTable
@@ -31,6 +34,7 @@ from agent.openflow import errors
 from agent.openflow import messages as of
 from agent.openflow.actions import Output
 from agent.openflow.errors import OpenFlowError
+from agent.openflow.group_messages import GroupMod, MeterMod
 from drivers.interfaces import (
     Capabilities,
     IClog,
@@ -39,6 +43,7 @@ from drivers.interfaces import (
     OperationKind,
     PacketInEvent,
     TableCounters,
+    Target,
 )
 
 Answer: TypeAlias = "object | list[object] | None"
@@ -53,6 +58,8 @@ C_ARP_MATCH_IP_10 = 1 << 7
 
 WILDCARDS_ALL_10 = (1 << 22) - 1
 """``OFPFW_ALL`` of 1.0."""
+
+RULE = Target.RULE
 
 NOT_COUNTED = TableCounters()
 
@@ -110,6 +117,8 @@ class OFProto:
     tables: Sequence[FlowTable]
     ledger: OperationLedger
     flow_mods: FlowMods
+    group_mods: GroupMods
+    meter_mods: MeterMods
 
     def __init__(
         self,
@@ -175,6 +184,15 @@ class OFProto:
             self.tables, [Validator(table, self) for table in offered], self.ledger, self.reactor
         )
         self._handlers[of.FlowMod] = self.flow_mods.handle
+        self.group_mods = GroupMods(
+            self.capabilities, self.flow_mods, self.ledger, self.reactor, self._has_port
+        )
+        self._handlers[GroupMod] = self.group_mods.handle
+        self.meter_mods = MeterMods(self.capabilities, self.flow_mods, self.ledger, self.reactor)
+        self._handlers[MeterMod] = self.meter_mods.handle
+        self._handlers |= NumberedStatistics(
+            self.driver, self.tables, self.group_mods, self.meter_mods, self.reactor
+        ).handlers()
 
     def stop(self) -> Deferred[None]:
         """Forget what is in flight, and stop the driver; fires when it has stopped."""
@@ -256,12 +274,21 @@ class OFProto:
         return table_id < len(self.tables)
 
     def has_group(self, group_id: int) -> bool:
-        """Whether there is such a group: no driver has groups yet."""
-        return False
+        """Whether there is such a group.
+
+        :raises Postponed: when something is in flight about it.
+        """
+        return self.group_mods.has(group_id)
 
     def has_meter(self, meter_id: int) -> bool:
-        """Whether there is such a meter: no driver has meters yet."""
-        return False
+        """Whether there is such a meter.
+
+        :raises Postponed: when something is in flight about it.
+        """
+        return self.meter_mods.has(meter_id)
+
+    def _has_port(self, port_no: int) -> bool:
+        return any(port.port_no == port_no for port in self.driver.ports())
 
     # --- what the driver says (drivers.interfaces.IDriverHost) ---------------------------------
 
@@ -274,6 +301,20 @@ class OFProto:
         for table in self.tables:
             yield from table.rules
 
+    def groups(self) -> Iterable[Group]:
+        """Every group there should be in the hardware, each after those that it forwards to."""
+        for stage in reversed(outermost_first(self.group_mods.table.entries.values())):
+            yield from stage
+
+    def meters(self) -> Iterable[Meter]:
+        """Every meter there should be in the hardware."""
+        return list(self.meter_mods.table.entries.values())
+
+    def _entries(self) -> Iterator[Rule | Group | Meter]:
+        yield from self.rules()
+        yield from self.groups()
+        yield from self.meters()
+
     def packet_in(self, event: PacketInEvent) -> None:
         """A packet for the controllers."""
         self.observer.packet_in(event)
@@ -284,26 +325,32 @@ class OFProto:
 
     def degraded(self, handle: int, reason: str) -> None:
         """An entry is not as it should be in the hardware."""
-        for rule in self.rules():
-            if rule.handle == handle:
-                rule.degraded = reason
+        for entry in self._entries():
+            if entry.handle == handle:
+                entry.degraded = reason
                 self._log.warn(
-                    "{bridge}: a rule of table {table} is degraded: {reason}",
+                    "{bridge}: {entry} is degraded: {reason}",
                     bridge=self.name,
-                    table=rule.table_id,
+                    entry=(
+                        f"a rule of table {entry.table_id}"
+                        if isinstance(entry, Rule)
+                        else f"number {entry.number} of the {type(entry).__name__.lower()}s"
+                    ),
                     reason=reason,
                 )
 
     def restored(self, handle: int) -> None:
         """A degraded entry is right again."""
-        for rule in self.rules():
-            if rule.handle == handle:
-                rule.degraded = ""
+        for entry in self._entries():
+            if entry.handle == handle:
+                entry.degraded = ""
 
     # --- rules -------------------------------------------------------------------------------
 
     def _committed(self, operation: Operation) -> None:
         """An operation has succeeded for good."""
+        if operation.place.target is not RULE:
+            return
         rule: Rule = operation.rule
         if operation.kind is OperationKind.DELETE:
             self.expiry.forget(rule)

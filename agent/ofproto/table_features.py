@@ -58,7 +58,8 @@ def _instructions(table: FlowTable) -> tuple[int, ...]:
     return tuple(sorted(n for kind, n in INSTRUCTIONS.items() if can is None or kind in can))
 
 
-def _actions(can: frozenset[type[act.Action]] | None) -> tuple[int, ...]:
+def action_types(can: frozenset[type[act.Action]] | None) -> tuple[int, ...]:
+    """The ``OFPAT_*`` numbers of some kinds of actions, or of all."""
     return tuple(sorted(n for kind, n in ACTIONS.items() if can is None or kind in can))
 
 
@@ -83,8 +84,8 @@ def describe(table: FlowTable, tables: Sequence[FlowTable]) -> TableFeatures:
     for hit, value in (
         (Property.INSTRUCTIONS, _instructions(table)),
         (Property.NEXT_TABLES, following),
-        (Property.WRITE_ACTIONS, _actions(can.write_actions)),
-        (Property.APPLY_ACTIONS, _actions(can.actions)),
+        (Property.WRITE_ACTIONS, action_types(can.write_actions)),
+        (Property.APPLY_ACTIONS, action_types(can.actions)),
         (Property.WRITE_SETFIELD, _set_fields(can.write_actions)),
         (Property.APPLY_SETFIELD, _set_fields(can.actions)),
     ):

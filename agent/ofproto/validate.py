@@ -61,10 +61,16 @@ class Limits(Protocol):
         """Whether there is such a table."""
 
     def has_group(self, group_id: int) -> bool:
-        """Whether there is such a group."""
+        """Whether there is such a group.
+
+        :raises Postponed: when something is in flight about it.
+        """
 
     def has_meter(self, meter_id: int) -> bool:
-        """Whether there is such a meter."""
+        """Whether there is such a meter.
+
+        :raises Postponed: when something is in flight about it.
+        """
 
 
 class Validator:
@@ -84,7 +90,7 @@ class Validator:
         self._good10: dict[int, Instructions] = {}
 
     def forget(self) -> None:
-        """Something that a rule may refer to is gone: check everything anew."""
+        """Something that a rule may refer to has changed: check everything anew."""
         self._good.clear()
         self._good10.clear()
 
@@ -164,7 +170,19 @@ class Validator:
 
         :raises OpenFlowError: BAD_ACTION with the code for what is wrong.
         """
-        self._check_actions(version, MATCH_ALL, actions, None, packet=True)
+        self._check_actions(version, MATCH_ALL, actions, None, packet=True, shaped=False)
+
+    def check_bucket(
+        self, version: int, actions: Actions, allowed: frozenset[type[Action]] | None
+    ) -> None:
+        """Check the actions of a bucket, but for the groups that they name; which packets will come
+        nobody can know.
+
+        :param allowed: the action classes that a bucket may have; None: all.
+        :raises OpenFlowError: BAD_ACTION with the code for what is wrong.
+        """
+        known = tuple(action for action in actions if not isinstance(action, GroupAction))
+        self._check_actions(version, MATCH_ALL, known, allowed, shaped=False)
 
     def _check_actions(
         self,
@@ -173,8 +191,13 @@ class Validator:
         actions: Actions,
         allowed: frozenset[type[Action]] | None,
         packet: bool = False,
+        shaped: bool = True,
     ) -> bool:
-        """Check an action list; returns whether the answer does not depend on the match."""
+        """Check an action list; returns whether the answer does not depend on the match.
+
+        :param packet: whether it is that of a packet-out.
+        :param shaped: whether the match says what packets look like.
+        """
         context_free = True
         shape = None
         for action in actions:
@@ -193,7 +216,7 @@ class Validator:
             elif isinstance(action, GroupAction):
                 if not self._limits.has_group(action.group_id):
                     raise OpenFlowError(errors.BAD_OUT_GROUP, f"group {action.group_id}")
-            elif version != OFP10 and not packet:
+            elif version != OFP10 and shaped:
                 if shape is None:
                     shape = _Shape(match)
                 context_free &= shape.follow(action)

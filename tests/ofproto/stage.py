@@ -6,7 +6,7 @@ it, and requesters write down what they are told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.task import Clock
@@ -140,11 +140,13 @@ class SwitchTestCase(SynchronousTestCase):
     :ivar max_entries: of each of the driver's tables.
     :ivar max_pending: the cap on groups in flight.
     :ivar reserved_ports: those that the driver can output to.
+    :ivar offers: other capabilities of the driver: groups, meters.
     """
 
     max_entries = (8, 8)
     max_pending = 50
     reserved_ports = RESERVED_PORTS
+    offers: Mapping[str, Any] = {}
 
     def setUp(self) -> None:
         """Start a switch with two small tables."""
@@ -156,6 +158,7 @@ class SwitchTestCase(SynchronousTestCase):
                     for number, size in enumerate(self.max_entries)
                 ),
                 reserved_ports=self.reserved_ports,
+                **self.offers,
             )
         )
         self.observer = Observer()
@@ -281,6 +284,12 @@ class SwitchTestCase(SynchronousTestCase):
             {handle: essence(rule) for handle, rule in self.driver.hardware.items()},
             {rule.handle: essence(rule) for rule in self.switch.rules()},
         )
+        for numbered, has in (
+            (self.switch.group_mods.table, self.driver.groups),
+            (self.switch.meter_mods.table, self.driver.meters),
+        ):
+            self.assertEqual((numbered.pending, numbered.deleting), ({}, {}))
+            self.assertEqual(has, numbered.entries)
 
 
 class ThreeRulesTestCase(SwitchTestCase):
