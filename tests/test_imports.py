@@ -19,7 +19,7 @@ ALLOWED = {
     "agent.packet": ("agent.openflow", "agent.packet"),
     "agent.ofproto": ("agent.ofproto", "agent.openflow", "agent.packet", "drivers.interfaces"),
     "agent.connmgr": ("agent.connmgr", "agent.ofproto", "agent.openflow"),
-    "agent.admin": ("agent", "drivers.interfaces"),
+    "agent.admin": ("agent", "drivers.abilities", "drivers.interfaces"),
     "drivers": ("drivers", "agent.openflow", "agent.packet"),
 }
 """What each package may import of this project."""

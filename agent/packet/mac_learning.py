@@ -62,6 +62,13 @@ class MacTable:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def copy(self) -> MacTable:
+        """A table that has learned the same, and counted nothing."""
+        other = MacTable(self.ageing, self.size)
+        for key, entry in self._entries.items():
+            other._entries[key] = attrs.evolve(entry)
+        return other
+
     def learn(self, vlan: int, mac: int, port: int, now: float) -> bool:
         """A frame from ``mac`` has come in on ``port``; returns whether that is news.
 
@@ -86,13 +93,6 @@ class MacTable:
         self._entries[key] = MacEntry(vlan, mac, port, now)
         self.learned += 1
         return True
-
-    def would_learn(self, vlan: int, mac: int, port: int) -> bool:
-        """What :meth:`learn` would return, without learning."""
-        if mac & MULTICAST:
-            return False
-        entry = self._entries.get((vlan, mac))
-        return entry is None or entry.port != port
 
     def lookup(self, vlan: int, mac: int, now: float) -> int | None:
         """The port that leads to an address; None: nobody knows, so flood."""

@@ -56,7 +56,7 @@ _u32 = Struct("!I")
 _itag = Struct("!HI").pack
 
 _IN_PORT_BITS: Final = 0xFFFFFFFF
-_PIPELINE: Final = (
+PIPELINE: Final = (
     METADATA.mask
     | TUNNEL_ID.mask
     | IN_PHY_PORT.mask
@@ -124,7 +124,7 @@ class Packet:
         self.data = data
         self._layers = None
         self.key = self._written = (
-            flow_key(data, key & _IN_PORT_BITS, self.fragment_ports) | key & _PIPELINE
+            flow_key(data, key & _IN_PORT_BITS, self.fragment_ports) | key & PIPELINE
         )
 
     # VLAN tags.

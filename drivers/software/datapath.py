@@ -14,10 +14,11 @@ from zope.interface import implementer
 from agent.openflow.actions import Actions
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
+from drivers.abilities import ITracing, Trace
 from drivers.interfaces import (
     Capabilities,
-    IDriverHost,
     Entry,
+    IDriverHost,
     IForwardingDatabase,
     IRule,
     LearnedAddress,
@@ -27,9 +28,10 @@ from drivers.interfaces import (
 from drivers.software.pipeline import Pipeline
 from drivers.software.port import Port
 from drivers.software.ports import Ports
+from drivers.software.trace import trace
 
 
-@implementer(IForwardingDatabase)
+@implementer(IForwardingDatabase, ITracing)
 class Datapath:
     """The half of :class:`drivers.interfaces.IDriver` that is about packets.
 
@@ -97,6 +99,10 @@ class Datapath:
     def learning_statistics(self) -> LearningStatistics:
         """What it has counted of it."""
         return self.pipeline.learning_statistics()
+
+    def trace(self, data: bytes, key: int) -> Trace:
+        """See :meth:`drivers.abilities.ITracing.trace`."""
+        return trace(self.pipeline, data, key)
 
     def packet_out(self, data: bytes, in_port: int, actions: Actions) -> None:
         """Execute an action list on a frame."""

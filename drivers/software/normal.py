@@ -61,11 +61,10 @@ class Normal:
         self._ports = ports
         self.addresses = addresses
 
-    def decide(self, key: int, in_port: int, now: float, learn: bool = True) -> Decision:
+    def decide(self, key: int, in_port: int, now: float) -> Decision:
         """Where the packet with this flow key goes, after learning from it.
 
         :param now: seconds of the clock by which addresses age.
-        :param learn: False: learn nothing, but say what would be news.
         """
         ports = self._ports
         known = in_port not in NO_PORTS
@@ -78,11 +77,7 @@ class Normal:
         addresses = self.addresses
         news = False
         if known:
-            source = ETH_SRC.get(key)
-            if learn:
-                news = addresses.learn(vlan, source, in_port, now)
-            else:
-                news = addresses.would_learn(vlan, source, in_port)
+            news = addresses.learn(vlan, ETH_SRC.get(key), in_port, now)
         number = addresses.lookup(vlan, destination, now)
         if number is not None:
             if number == in_port:

@@ -15,15 +15,14 @@ Source: OpenFlow 1.3.5 section 5.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.python.components import proxyForInterface
 
 from agent.openflow.actions import Actions, Instructions
 from agent.openflow.messages import PacketInReason, PortDesc, PortReason
-from agent.packet.classifier import Classifier
 from agent.packet.mac_learning import MacTable
-from agent.packet.packet import Packet, parse
+from agent.packet.packet import parse
 from drivers.interfaces import (
     IDriverHost,
     IRule,
@@ -32,10 +31,11 @@ from drivers.interfaces import (
     PacketInEvent,
     TableCounters,
 )
-from drivers.software.normal import Normal
+from drivers.software.normal import Decision, Normal
 from drivers.software.port import NO_PACKET_IN, Port
 from drivers.software.ports import Ports
-from drivers.software.program import ActionSet, Program, compile_actions, compile_instructions
+from drivers.software.program import Program, compile_actions, compile_instructions
+from drivers.software.run import Run
 
 MAX_PROGRAMS: Final = 4096
 """How many compiled instruction lists are kept.  Rules with equal lists share one."""
@@ -43,78 +43,12 @@ MAX_PROGRAMS: Final = 4096
 NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 """The cookie of a packet-in that no rule caused."""
 
-MISS_LEN: Final = 128
-"""Bytes of a packet whose TTL has expired that are sent to the controllers."""
 
+class Lookup(Protocol):
+    """A flow table, as far as packets are concerned."""
 
-class Run:
-    """One packet on its way.
-
-    :ivar packet: what it is by now.
-    :ivar in_port: where it came in.
-    :ivar rule: the one it hit last, or None.
-    :ivar table_id: the table it was looked up in last.
-    :ivar pending: its action set; None while that is empty.
-    """
-
-    __slots__ = ("_pipeline", "in_port", "packet", "pending", "rule", "table_id")
-
-    def __init__(self, pipeline: Pipeline, packet: Packet, in_port: int) -> None:
-        self._pipeline = pipeline
-        self.packet = packet
-        self.in_port = in_port
-        self.rule: IRule | None = None
-        self.table_id = 0
-        self.pending: ActionSet | None = None
-
-    def output(self, number: int) -> None:
-        """Send it out of a port, unless it came in there."""
-        if number != self.in_port:
-            port = self._pipeline.ports.get(number)
-            if port is not None:
-                port.send(self.packet.frame())
-
-    def back(self) -> None:
-        """Send it out where it came in."""
-        port = self._pipeline.ports.get(self.in_port)
-        if port is not None:
-            port.send(self.packet.frame())
-
-    def flood(self) -> None:
-        """Send it out of every port that takes part in flooding."""
-        frame = self.packet.frame()
-        for port in self._pipeline.ports.flood(self.in_port):
-            port.send(frame)
-
-    def to_all(self) -> None:
-        """Send it out of every port."""
-        frame = self.packet.frame()
-        for port in self._pipeline.ports.all_but(self.in_port):
-            port.send(frame)
-
-    def normal(self) -> None:
-        """Let it go where an ordinary switch would send it."""
-        self._pipeline.normal(self)
-
-    def to_tables(self) -> None:
-        """Let a copy of it go through the tables; only a packet-out does so."""
-        self._pipeline.process(Run(self._pipeline, self.packet.copy(), self.in_port))
-
-    def to_controller(self, max_len: int) -> None:
-        """Send it to the controllers.
-
-        It is a miss when a table-miss rule says so: one of priority 0 that matches everything.
-        """
-        rule = self.rule
-        reason = PacketInReason.ACTION
-        if rule is not None and not rule.priority and not rule.match.mask:
-            reason = PacketInReason.NO_MATCH
-        self._pipeline.packet_in(self, reason, max_len)
-
-    def ttl_expired(self) -> bool:
-        """It must go no further; the controllers are told.  Always True."""
-        self._pipeline.packet_in(self, PacketInReason.INVALID_TTL, MISS_LEN)
-        return True
+    def lookup(self, key: int) -> IRule | None:
+        """The rule that a packet with this flow key hits."""
 
 
 class _PortWatch(proxyForInterface(IDriverHost)):  # type: ignore[misc]
@@ -133,28 +67,34 @@ class _PortWatch(proxyForInterface(IDriverHost)):  # type: ignore[misc]
 class Pipeline:
     """The tables and ports of one bridge, and what becomes of packets there.
 
+    :ivar tables: the flow tables, by number.
     :ivar ports: the ports.
     :ivar addresses: what NORMAL has learned.
+    :ivar host: the agent; None before :meth:`open`.
+    :ivar now: its clock.
     """
 
-    def __init__(self, tables: Mapping[int, Classifier[IRule]], ports: Ports) -> None:
+    host: IDriverHost | None
+    now: Callable[[], float]
+
+    def __init__(self, tables: Mapping[int, Lookup], ports: Ports) -> None:
+        self.tables = tables
         self.ports = ports
         self.addresses = MacTable()
         self._normal = Normal(ports, self.addresses)
-        self._tables = tables
         self._lookups = dict.fromkeys(tables, 0)
         self._matches = dict.fromkeys(tables, 0)
         self._programs: dict[int, tuple[Instructions, Program]] = {}
-        self._host: IDriverHost | None = None
-        self._now: Callable[[], float] = float
+        self.host = None
+        self.now = float
 
     def open(self, host: IDriverHost) -> None:
         """Begin to take packets, from the ports too.
 
         :raises OSError: when a port cannot be opened.
         """
-        self._host = host
-        self._now = host.now
+        self.host = host
+        self.now = host.now
         self.ports.open(_PortWatch(host, self._normal.port_changed), self.receive)
 
     def close(self) -> None:
@@ -164,7 +104,8 @@ class Pipeline:
     def receive(self, port: Port, frame: bytes) -> None:
         """A frame came in."""
         number = port.number
-        self.process(Run(self, parse(frame, number), number))
+        packet = parse(frame, number)
+        self.process(Run(self, packet, number), 0, packet.key)
 
     def packet_out(self, data: bytes, in_port: int, actions: Actions) -> None:
         """See :meth:`drivers.interfaces.IDriver.packet_out`."""
@@ -181,27 +122,33 @@ class Pipeline:
 
     def normal(self, run: Run) -> None:
         """Send a packet where NORMAL does."""
-        packet = run.packet
-        ports = self._normal.decide(packet.key, run.in_port, self._now()).ports
+        ports = self.decide(run).ports
         if ports:
-            frame = packet.frame()
+            frame = run.packet.frame()
             for port in ports:
                 port.send(frame)
 
-    def process(self, run: Run) -> None:
-        """Take a packet through the tables, from the first."""
+    def decide(self, run: Run) -> Decision:
+        """Where NORMAL sends a packet."""
+        return self._normal.decide(run.packet.key, run.in_port, self.now())
+
+    def process(self, run: Run, table_id: int, key: int) -> None:
+        """Take a packet through the tables.
+
+        :param table_id: the first it is looked up in.
+        :param key: the flow key by which it is looked up there.
+        """
         packet = run.packet
         size = len(packet.data)
-        now = self._now
-        table_id = 0
+        now = self.now
         while table_id >= 0:
             run.table_id = table_id
             self._lookups[table_id] += 1
-            rule = self._tables[table_id].lookup(packet.key)
+            rule = self.tables[table_id].lookup(key)
             run.rule = rule
             if rule is None:
-                if table_id == 0:
-                    self._miss(run)
+                if self.missed(run):
+                    self.packet_in(run, PacketInReason.NO_MATCH, 0xFFFF)
                 return
             self._matches[table_id] += 1
             counters = rule.counters
@@ -216,35 +163,41 @@ class Pipeline:
                 program = found[1]
             for step in program.apply:
                 if step(run):
-                    return
-            if program.clear:
-                run.pending = None
-            if program.write:
-                run.pending = {**run.pending, **program.write} if run.pending else program.write
-            if program.keep != -1:
-                packet.key = packet.key & program.keep | program.metadata
-            table_id = program.goto
+                    break
+            else:
+                if program.clear:
+                    run.pending = None
+                if program.write:
+                    run.pending = {**run.pending, **program.write} if run.pending else program.write
+                if program.keep != -1:
+                    packet.key = packet.key & program.keep | program.metadata
+                table_id = program.goto
+                key = packet.key
+                continue
+            break
         if run.pending:
-            for _, step in sorted(run.pending.items()):
-                if step(run):
-                    return
+            run.execute_set()
 
     def _compile(self, instructions: Instructions) -> Program:
         if len(self._programs) >= MAX_PROGRAMS:
             self._programs.clear()
-        program = compile_instructions(instructions)
+        program = self.compile(instructions)
         # Kept beside it, the list cannot die and leave its identity to another.
         self._programs[id(instructions)] = (instructions, program)
         return program
 
-    def _miss(self, run: Run) -> None:
-        host = self._host
-        if host is not None and host.miss_to_controller:
-            self.packet_in(run, PacketInReason.NO_MATCH, 0xFFFF)
+    def compile(self, instructions: Instructions) -> Program:
+        """The program of a rule's instructions."""
+        return compile_instructions(instructions)
+
+    def missed(self, run: Run) -> bool:
+        """Whether a packet that hit no rule goes to the controllers."""
+        host = self.host
+        return run.table_id == 0 and host is not None and host.miss_to_controller
 
     def packet_in(self, run: Run, reason: PacketInReason, max_len: int) -> None:
         """Send a packet to the controllers, unless the port it came from says not to for misses."""
-        host = self._host
+        host = self.host
         if host is None:
             return
         if reason is PacketInReason.NO_MATCH:
@@ -266,7 +219,7 @@ class Pipeline:
 
     def learned_addresses(self) -> list[LearnedAddress]:
         """See :class:`drivers.interfaces.IForwardingDatabase`."""
-        now = self._now()
+        now = self.now()
         return [
             LearnedAddress(entry.port, entry.vlan, entry.mac, now - entry.seen)
             for entry in self.addresses.entries(now)
@@ -275,7 +228,7 @@ class Pipeline:
     def learning_statistics(self) -> LearningStatistics:
         """See :class:`drivers.interfaces.IForwardingDatabase`."""
         addresses = self.addresses
-        addresses.expire(self._now())
+        addresses.expire(self.now())
         return LearningStatistics(
             len(addresses),
             addresses.size,

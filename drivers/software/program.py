@@ -2,7 +2,7 @@
 
 :func:`compile_instructions` turns the instructions of a rule into a :class:`Program`, and
 :func:`compile_actions` an action list into steps.  A step is a function of a run
-(:class:`drivers.software.pipeline.Run`), that is, of one packet on its way through the tables.  It
+(:class:`drivers.software.run.Run`), that is, of one packet on its way through the tables.  It
 returns True when the packet must go no further.
 
 :data:`ACTIONS` is also what the datapath says it can do: there is no second list to forget.
@@ -54,7 +54,7 @@ from agent.packet.setfield import Writer, field_writer, tp_dst_writer, tp_src_wr
 from drivers.interfaces import RESERVED_PORTS
 
 if TYPE_CHECKING:
-    from drivers.software.pipeline import Run
+    from drivers.software.run import Run
 
 Step: TypeAlias = "Callable[[Run], bool | None]"
 """What one action does to a run; True: the packet ends here."""
@@ -203,9 +203,13 @@ def _action_set(actions: Actions) -> ActionSet:
     """
     found: ActionSet = {}
     for action in actions:
-        order, compiler = _COMPILERS[type(action)]
-        name = "output" if isinstance(action, Enqueue | Output) else type(action).__name__
-        if isinstance(action, SetField):
-            name = action.field.name
-        found[order, name] = compiler(action)
+        found[set_key(action)] = _COMPILERS[type(action)][1](action)
     return found
+
+
+def set_key(action: Action) -> tuple[int, str]:
+    """The place of an action in an action set; there is room for one action in each."""
+    name = "output" if isinstance(action, Enqueue | Output) else type(action).__name__
+    if isinstance(action, SetField):
+        name = action.field.name
+    return _COMPILERS[type(action)][0], name

@@ -44,6 +44,7 @@ class AllTests(CommandCase):
                 "ofproto/flush": "[BRIDGE]",
                 "ofproto/list": "",
                 "ofproto/pending": "[BRIDGE]",
+                "ofproto/trace": "BRIDGE FLOW [-generate|PACKET]",
                 "ofproto/unclog": "[BRIDGE]",
                 "version": "",
                 "vlog/disable-rate-limit": "[MODULE]...",

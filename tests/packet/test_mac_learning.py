@@ -78,9 +78,7 @@ class MacTableTests(SynchronousTestCase):
         self.table.learn(0, A | MULTICAST, 3, 4)
         self.table.learn(0, A, 1, 14)
         table = self.table
-        self.assertEqual(
-            (table.learned, table.moved, table.evicted, table.expired), (4, 1, 1, 1)
-        )
+        self.assertEqual((table.learned, table.moved, table.evicted, table.expired), (4, 1, 1, 1))
 
     def test_old_ones_make_room_first(self) -> None:
         """An address that is too old is not counted as one that had to make room."""
@@ -89,15 +87,18 @@ class MacTableTests(SynchronousTestCase):
         self.table.learn(0, C, 1, 11)
         self.assertEqual((self.table.evicted, self.table.expired, len(self.table)), (0, 1, 2))
 
-    def test_would_learn(self) -> None:
-        """It can be asked whether an address would be news, which teaches it nothing."""
-        self.assertTrue(self.table.would_learn(0, A, 1))
-        self.assertTrue(self.table.would_learn(0, A, 1))
+    def test_copy(self) -> None:
+        """A copy knows the same, and what it learns is its own affair."""
         self.table.learn(0, A, 1, 0)
-        self.assertFalse(self.table.would_learn(0, A, 1))
-        self.assertTrue(self.table.would_learn(0, A, 2))
-        self.assertTrue(self.table.would_learn(1, A, 1))
-        self.assertFalse(self.table.would_learn(0, B | MULTICAST, 1))
+        self.table.learn(0, B, 1, 1)
+        copy = self.table.copy()
+        self.assertEqual([entry.mac for entry in copy.entries(1)], [A, B])
+        copy.learn(0, A, 2, 5)
+        copy.learn(0, C, 2, 5)
+        self.assertEqual([entry.mac for entry in copy.entries(5)], [A, C])
+        self.assertEqual([entry.mac for entry in self.table.entries(5)], [A, B])
+        self.assertEqual(self.table.lookup(0, A, 5), 1)
+        self.assertEqual((copy.ageing, copy.size), (10, 2))
 
     @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(1, 3))))
     def test_against_a_log(self, seen: list[tuple[int, int, int]]) -> None:

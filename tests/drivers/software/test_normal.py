@@ -56,11 +56,10 @@ class DecisionTests(SynchronousTestCase):
         in_port: int,
         vlan: int | None = None,
         now: float = 0.0,
-        learn: bool = True,
     ) -> Decision:
         """What becomes of a frame."""
         key = flow_key(frame(source, destination, vlan), in_port)
-        return self.normal.decide(key, in_port, now, learn)
+        return self.normal.decide(key, in_port, now)
 
     def goes(
         self,
@@ -169,14 +168,12 @@ class DecisionTests(SynchronousTestCase):
             self.normal.port_changed(reason, port.describe())
             self.assertEqual(len(self.normal.addresses), int(kept), (reason, config))
 
-    def test_without_learning(self) -> None:
-        """It can decide without learning, and then says what it would have learned."""
-        self.assertTrue(self.decide(A, B, 1, learn=False).news)
-        self.assertTrue(self.decide(A, B, 1, learn=False).news)
+    def test_news(self) -> None:
+        """It says when it has learned something new."""
         self.assertTrue(self.decide(A, B, 1).news)
-        self.assertFalse(self.decide(A, B, 1, learn=False).news)
-        self.assertTrue(self.decide(A, B, 2, learn=False).news)
-        self.assertEqual(self.goes(B, A, 2), [1])
+        self.assertFalse(self.decide(A, B, 1).news)
+        self.assertTrue(self.decide(A, B, 2).news)
+        self.assertFalse(self.decide(A | MULTICAST, B, 2).news)
 
 
 class DatapathTests(SynchronousTestCase):
