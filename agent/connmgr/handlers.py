@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 
+from agent.connmgr import nicira
 from agent.connmgr.asyncmsg import DEFAULT_MISS_SEND_LEN
 from agent.connmgr.roles import Role
 from agent.connmgr.settings import ConnectionKind
@@ -92,5 +93,6 @@ OWN: Final[dict[type, Callable[[OFConn, Any], None]]] = {
     of.GetAsyncRequest: _get_async,
     of.SetAsync: _set_async,
     of.Experimenter: _experimenter,
+    **nicira.OWN,
 }
 """Handlers by class of message."""

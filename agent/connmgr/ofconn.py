@@ -26,6 +26,7 @@ from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.handlers import OWN
 from agent.connmgr.interfaces import IFrameReceiver, Owner, Switch
 from agent.connmgr.negotiation import agree, error_version
+from agent.connmgr.nicira import Formats
 from agent.connmgr.outstanding import MAX_REPLIES
 from agent.connmgr.packets import Packets
 from agent.connmgr.pktbuf import SLOTS
@@ -84,6 +85,7 @@ class OFConn(Speaker):
     :ivar role: its role.
     :ivar async_config: its masks of asynchronous messages.
     :ivar config_flags: ``OFPC_FRAG_*``.
+    :ivar formats: what it has chosen of Nicira's extensions.
     :ivar controller_id: a packet may be for the controllers of one id only.
     :ivar admitted: whether the controller has done more than greet us.
     """
@@ -107,6 +109,7 @@ class OFConn(Speaker):
         self.async_config = DEFAULT_ASYNC
         self.config_flags = 0
         self.controller_id = 0
+        self.formats = Formats()
         self.admitted = False
         primary = settings.kind is ConnectionKind.PRIMARY
         self._miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
@@ -274,6 +277,8 @@ class OFConn(Speaker):
         except Exception:
             self.crashed(frame)
         else:
+            if self.formats.table_in_command:
+                self.formats.read(self.version, message)
             return self._execute(message, frame)
         return True
 

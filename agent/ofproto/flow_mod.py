@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import attrgetter
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from agent.ofproto.conditions import Postponed
@@ -260,7 +261,7 @@ class FlowMods:
             request.priority,
             strict,
             request.cookie,
-            request.cookie_mask if requester.version != OFP10 else 0,
+            request.cookie_mask if requester.version != OFP10 or request.nxm else 0,
             request.out_port if deleting else 0xFFFFFFFF,
             request.out_group if deleting else 0xFFFFFFFF,
             requester.internal,
@@ -287,15 +288,19 @@ class FlowMods:
         selected = self._selected(tables, self._criteria(request, requester, strict))
         for table_id in {rule.table_id for rule in selected}:
             self._check_rule(request, requester, table_id)
+        if strict and self._ambiguous(request, selected):
+            return None
         if not selected:
-            if old10:
+            if old10 and self._adds(request):
+                if request.new_cookie is not None:
+                    request = attrs.evolve(request, cookie=request.new_cookie)
                 return self._add(request, requester, self._one_table(request, requester))
             return None
         reset = bool(request.flags & RESET_COUNTS) and not old10
         now = self._clock.seconds()
         operations = []
         for old in selected:
-            cookie = request.cookie if old10 else old.cookie
+            cookie = self._cookie(request, requester, old)
             # The idle timeout does not start anew with the counters.
             counters = Counters(used=old.counters.used) if reset else old.counters
             rule = old.evolve(request.instructions, cookie, counters, now)
@@ -309,10 +314,31 @@ class FlowMods:
             operations.append(Operation(kind, rule, old, self.tables[old.table_id], local=same))
         return self._start(request.xid, requester, operations)
 
+    @staticmethod
+    def _adds(request: FlowMod) -> bool:
+        """Whether a MODIFY of 1.0 which means no rule adds one."""
+        return not request.nxm or (request.new_cookie is not None and not request.cookie_mask)
+
+    @staticmethod
+    def _cookie(request: FlowMod, requester: IRequester, old: Rule) -> int:
+        """The cookie of a rule that a MODIFY changes: from 1.1 on, what it was."""
+        if requester.version != OFP10:
+            return old.cookie
+        if not request.nxm:
+            return request.cookie
+        return old.cookie if request.new_cookie is None else request.new_cookie
+
+    @staticmethod
+    def _ambiguous(request: FlowMod, selected: Sequence[Rule]) -> bool:
+        """Whether a request means too many rules: "if exactly one table" (``nicira-ext.h``)."""
+        return request.one_table and len(selected) > 1
+
     def _delete(self, request: FlowMod, requester: IRequester) -> OperationGroup | None:
         strict = request.command == DELETE_STRICT
         criteria = self._criteria(request, requester, strict)
         selected = self._selected(self._some_tables(request, requester), criteria)
+        if strict and self._ambiguous(request, selected):
+            return None
         operations = self.deletions(selected, RemovedReason.DELETE)
         return self._start(request.xid, requester, operations, atomic=False)
 

@@ -372,12 +372,12 @@ class OFProto:
     def _flow_stats(self, request: of.FlowStatsRequest, requester: IRequester) -> Result:
         rules = statistics.select(self.tables, request, requester.version)
         return self._refreshed(
-            rules, lambda: statistics.flow_stats_reply(rules, self.now(), request.xid)
+            rules, lambda: statistics.flow_stats_reply(rules, self.now(), request)
         )
 
     def _aggregate(self, request: of.AggregateRequest, requester: IRequester) -> Result:
         rules = statistics.select(self.tables, request, requester.version)
-        return self._refreshed(rules, lambda: statistics.aggregate_reply(rules, request.xid))
+        return self._refreshed(rules, lambda: statistics.aggregate_reply(rules, request))
 
     def _refreshed(self, rules: Sequence[Rule], answer: Callable[[], object]) -> Result:
         """Answer when the driver has brought the counters up to date."""

@@ -8,6 +8,7 @@ hardware agrees.  Only the counters may have to be fetched from the hardware fir
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import Criteria, FlowTable
@@ -23,6 +24,9 @@ from agent.openflow.messages import (
     FlowStatsReply,
     FlowStatsRequest,
 )
+
+MAX_AGE: Final = 65534
+"""The greatest age that Nicira's flow statistics tell, in seconds."""
 
 
 def duration(since: float, now: float) -> tuple[int, int]:
@@ -57,9 +61,13 @@ def select(
     return [rule for table in chosen for rule in table.select(criteria)]
 
 
-def flow_stats_reply(rules: Sequence[Rule], now: float, xid: int) -> FlowStatsReply:
+def flow_stats_reply(
+    rules: Sequence[Rule], now: float, request: FlowStatsRequest
+) -> FlowStatsReply:
     """The answer to a flow statistics request; its entries are made as they are encoded."""
-    return FlowStatsReply((flow_stats(rule, now) for rule in rules), xid)
+    stats = extended_flow_stats if request.nxm else flow_stats
+    entries = (stats(rule, now) for rule in rules)
+    return FlowStatsReply(entries, request.xid, nxm=request.nxm)
 
 
 def flow_stats(rule: Rule, now: float) -> FlowStats:
@@ -82,13 +90,22 @@ def flow_stats(rule: Rule, now: float) -> FlowStats:
     )
 
 
-def aggregate_reply(rules: Sequence[Rule], xid: int) -> AggregateReply:
+def extended_flow_stats(rule: Rule, now: float) -> FlowStats:
+    """The same with what Nicira's statistics tell more: for how long nothing has happened to it."""
+    stats = flow_stats(rule, now)
+    stats.idle_age = min(MAX_AGE, int(now - max(rule.counters.used, rule.created)))
+    stats.hard_age = min(MAX_AGE, int(now - rule.modified))
+    return stats
+
+
+def aggregate_reply(rules: Sequence[Rule], request: AggregateRequest) -> AggregateReply:
     """The answer to an aggregate statistics request."""
     return AggregateReply(
         sum(rule.counters.packets for rule in rules),
         sum(rule.counters.bytes for rule in rules),
         len(rules),
-        xid,
+        request.xid,
+        request.nxm,
     )
 
 

@@ -225,6 +225,8 @@ class FlowMod:
     :ivar new_cookie: of an NXT_FLOW_MOD, what a MODIFY makes of the cookies of the rules that it
         changes, and gives the rule that it adds; None: it changes none, and adds no rule.  It adds
         none either when there is a ``cookie_mask``.
+    :ivar one_table: of a strict command about all tables: whether it acts only if it means a rule
+        in just one of them (FLOW_MOD_TABLE_ID); the codec does not know.
     """
 
     command: int
@@ -243,6 +245,7 @@ class FlowMod:
     xid: int = 0
     nxm: bool = False
     new_cookie: int | None = None
+    one_table: bool = False
 
 
 @attrs.define

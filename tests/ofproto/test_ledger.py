@@ -384,8 +384,18 @@ class StopTests(ThreeRulesTestCase):
                 table.rules.remove(rule.match, rule.priority)
         del rule
         self.assertEqual([ref() for ref in rules], [None] * len(rules))
-        left = [o for o in gc.get_objects() if isinstance(o, Operation | OperationGroup)]
+        left = self.left()
         self.assertEqual(left, [])
+
+    def left(self) -> list[object]:
+        """The operations and groups of this switch that are not freed."""
+        ledger = self.switch.ledger
+        groups = [o for o in gc.get_objects() if isinstance(o, OperationGroup)]
+        operations = [o for o in gc.get_objects() if isinstance(o, Operation)]
+        return [
+            *(group for group in groups if group.ledger is ledger),
+            *(one for one in operations if one.group.ledger is ledger),
+        ]
 
     def test_no_garbage(self) -> None:
         """A group that has ended well is freed at once, without the garbage collector."""
@@ -396,6 +406,6 @@ class StopTests(ThreeRulesTestCase):
         self.driver.finish()
         self.driver.batches.clear()
         self.requester.ended.clear()
-        left = [o for o in gc.get_objects() if isinstance(o, Operation | OperationGroup)]
+        left = self.left()
         self.assertEqual(left, [])
         self.assertEqual(essence(self.rules()[-1])[2], PORT4)
