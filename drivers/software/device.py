@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 from twisted.logger import Logger
 
 from agent.openflow.messages import PortStats
+from agent.openflow.text import format_port
 from drivers.interfaces import IDriverHost
 from drivers.software.link import Link, LinkMonitor
 from drivers.software.port import LinkSettings, Port, Receive
@@ -37,7 +38,7 @@ class PortError(OSError):
 
     def __init__(self, number: int, name: str, problem: str, code: int = errno.ENODEV) -> None:
         super().__init__(code, os.strerror(code))
-        self._text = f"port {number} ({name}): {problem}"
+        self._text = f"port {format_port(number)} ({name}): {problem}"
 
     def __str__(self) -> str:
         """One line."""
@@ -109,7 +110,7 @@ class DevicePort(Port):
             self._log.warn(
                 "{bridge}: port {number} ({name}): link down, for there is no such device yet",
                 bridge=self._bridge,
-                number=self.number,
+                number=format_port(self.number),
                 name=self.name,
             )
         super().open(host, receive)
@@ -196,7 +197,7 @@ class DevicePort(Port):
         self._log.info(
             "{bridge}: port {number} ({name}): {what}",
             bridge=self._bridge,
-            number=self.number,
+            number=format_port(self.number),
             name=self.name,
             what=what,
         )

@@ -189,7 +189,10 @@ class AgentCase(SynchronousTestCase):
 
     :ivar directory: the test's own, short enough for sockets.
     :ivar port: where the agent listens for OpenFlow.
+    :ivar prefix: a command that runs the agent, if any does.
     """
+
+    prefix: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         """Make the directory."""
@@ -211,21 +214,13 @@ class AgentCase(SynchronousTestCase):
         file.write_text(text or BRIDGE.format(port=self.port, driver=driver, bridge=bridge))
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    str(Path(sys.executable).with_name("twistd")),
-                    "--pidfile=",
-                    "--nodaemon",
-                    "ofagent",
-                    "--config",
-                    str(file),
-                ],
+                self.command(file),
                 cwd=self.directory,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env=self.environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.addCleanup(self._stop, process)
+        self.addCleanup(self.stop, process)
         self.wait(lambda: (self.directory / "run" / "br0.mgmt").exists() or process.poll())
         self.assertIsNone(process.poll(), self.log.read_text())
         return process
@@ -239,7 +234,18 @@ class AgentCase(SynchronousTestCase):
         profile.write_text(PROFILE.format(ms=ms, size=size))
         self.start(f'name = "asic"\nprofile = "{profile}"\n{options}', bridge)
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+    def command(self, file: Path) -> list[str]:
+        """The command line of an agent with a configuration."""
+        twistd = str(Path(sys.executable).with_name("twistd"))
+        options = ["--pidfile=", "--nodaemon", "ofagent", "--config", str(file)]
+        return [*self.prefix, sys.executable, twistd, *options]
+
+    def environment(self) -> dict[str, str]:
+        """The environment, with the checkout on Python's path."""
+        return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop an agent, if it runs; its log must not show that anything went wrong."""
         process.terminate()
         try:
             process.wait(TIMEOUT)
