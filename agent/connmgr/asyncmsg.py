@@ -17,7 +17,7 @@ import attrs
 
 from agent.connmgr.roles import Role
 from agent.ofproto.interfaces import PacketInEvent
-from agent.openflow.fields import IN_PORT, METADATA, TUNNEL_ID
+from agent.openflow.fields import IN_PORT, METADATA, REGS, TUNNEL_ID
 from agent.openflow.match import Match
 from agent.openflow.messages import (
     NO_BUFFER,
@@ -71,23 +71,33 @@ def wants(config: AsyncConfig, role: Role, message: Asynchronous) -> bool:
     return bool(masks[role is Role.SLAVE] >> message.reason & 1)
 
 
-def for_version(version: int, message: Asynchronous) -> Asynchronous:
-    """The message with a reason that the version knows; what is newer is a kind of DELETE."""
-    if isinstance(message, FlowRemoved) and message.reason > _LAST_REASON[version]:
-        return attrs.evolve(message, reason=RemovedReason.DELETE)
+def for_version(version: int, nxm: bool, message: Asynchronous) -> Asynchronous:
+    """The message with a reason that the version knows; what is newer is a kind of DELETE.
+
+    :param nxm: whether the session has chosen to be told of flows in Nicira's format.
+    """
+    if isinstance(message, FlowRemoved):
+        known = message.reason <= _LAST_REASON[version]
+        reason = message.reason if known else RemovedReason.DELETE
+        return attrs.evolve(message, reason=reason, nxm=nxm)
     return message
 
 
 def packet_in(
-    event: PacketInEvent, length: int | None = None, buffer_id: int = NO_BUFFER
+    event: PacketInEvent,
+    length: int | None = None,
+    buffer_id: int = NO_BUFFER,
+    nxm: bool = False,
 ) -> PacketIn:
     """The message for a packet: all of it, or ``length`` bytes and the number of a buffer.
+
+    :param nxm: whether it is to be Nicira's message, which tells registers as well.
 
     The match has the ingress port, and of the pipeline's fields those which are not zero (1.3.5,
     section 7.4.1).
     """
     mask = IN_PORT.mask
-    for field in (METADATA, TUNNEL_ID):
+    for field in (METADATA, TUNNEL_ID, *(REGS if nxm else ())):
         if field.get(event.key):
             mask |= field.mask
     return PacketIn(
@@ -98,4 +108,5 @@ def packet_in(
         event.cookie,
         Match(mask, IN_PORT.put(event.key, event.in_port) & mask),
         event.data[:length],
+        nxm=nxm,
     )

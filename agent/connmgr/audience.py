@@ -42,18 +42,18 @@ class Audience:
 
     def notify(self, message: FlowRemoved | PortStatus) -> None:
         """Tell a message that must not be lost."""
-        narrowed: dict[int, Asynchronous] = {}
-        encoded: dict[int, bytes | None] = {}
+        narrowed: dict[tuple[int, bool], Asynchronous] = {}
+        encoded: dict[tuple[int, bool], bytes | None] = {}
         # A session that does not read is cut off, and leaves.
         for session in list(self.sessions):
-            version = session.version
-            if version not in narrowed:
-                narrowed[version] = for_version(version, message)
-            if not wants(session.async_config, session.role, narrowed[version]):
+            form = (session.version, session.formats.flows_as_nxm)
+            if form not in narrowed:
+                narrowed[form] = for_version(*form, message)
+            if not wants(session.async_config, session.role, narrowed[form]):
                 continue
-            if version not in encoded:
-                encoded[version] = self.encode(version, narrowed[version])
-            data = encoded[version]
+            if form not in encoded:
+                encoded[form] = self.encode(session.version, narrowed[form])
+            data = encoded[form]
             if data is not None:
                 session.notify(data)
 

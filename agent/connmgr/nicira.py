@@ -44,6 +44,16 @@ class Formats:
     packet_in_format: PacketInFormat = PacketInFormat.STANDARD
     table_in_command: bool = False
 
+    @property
+    def flows_as_nxm(self) -> bool:
+        """Whether it is told of flows in Nicira's format."""
+        return self.flow_format is FlowFormat.NXM
+
+    @property
+    def packets_as_nxm(self) -> bool:
+        """Whether it is told of packets in Nicira's format."""
+        return self.packet_in_format is PacketInFormat.NXM
+
     def read(self, version: int, message: Any) -> None:
         """Make a FLOW_MOD that was just decoded say what its sender means."""
         if self.table_in_command and version == OFP10 and message.__class__ is FlowMod:

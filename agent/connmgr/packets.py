@@ -58,7 +58,7 @@ class SharedPacket:
         self.message = packet_in(event)
         self.bogus = bogus
         self._encode = encode
-        self._whole: dict[int, bytes | None] = {}
+        self._whole: dict[tuple[int, bool], bytes | None] = {}
 
     @property
     def missed(self) -> bool:
@@ -66,15 +66,20 @@ class SharedPacket:
         event = self.event
         return event.reason == PacketInReason.NO_MATCH and event.cookie == NO_RULE
 
-    def whole(self, version: int) -> bytes | None:
-        """The message with all of the packet."""
-        if version not in self._whole:
-            self._whole[version] = self._encode(version, self.message)
-        return self._whole[version]
+    def whole(self, version: int, nxm: bool) -> bytes | None:
+        """The message with all of the packet.
 
-    def part(self, version: int, length: int, buffer_id: int) -> bytes | None:
+        :param nxm: whether in Nicira's format.
+        """
+        form = (version, nxm)
+        if form not in self._whole:
+            message = packet_in(self.event, nxm=True) if nxm else self.message
+            self._whole[form] = self._encode(version, message)
+        return self._whole[form]
+
+    def part(self, version: int, nxm: bool, length: int, buffer_id: int) -> bytes | None:
         """The message with the packet's beginning, and the number of a buffer."""
-        return self._encode(version, packet_in(self.event, length, buffer_id))
+        return self._encode(version, packet_in(self.event, length, buffer_id, nxm))
 
 
 class Packets:
@@ -159,8 +164,8 @@ class Packets:
             if length < size:
                 buffer_id = self._save(event.data, event.in_port)
         if buffer_id is None:
-            return packet.whole(session.version)
-        return packet.part(session.version, length, buffer_id)
+            return packet.whole(session.version, session.formats.packets_as_nxm)
+        return packet.part(session.version, session.formats.packets_as_nxm, length, buffer_id)
 
     def _save(self, data: bytes, in_port: int) -> int | None:
         if self._buffers is None:

@@ -57,7 +57,7 @@ class MessageTests(SynchronousTestCase):
         """Reasons that a version does not know are told as DELETE, the others as they are."""
         for version, last in ((of.OFP10, 2), (of.OFP13, 3)):
             for reason in range(6):
-                [said] = [for_version(version, flow_removed(reason))]
+                [said] = [for_version(version, False, flow_removed(reason))]
                 self.assertEqual(said.reason, reason if reason <= last else 2)
         status = port_status(1)
         self.assertIs(for_version(of.OFP10, status), status)

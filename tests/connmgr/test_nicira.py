@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from agent.connmgr.audience import Audience
 from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.ofconn import OFConn
 from agent.connmgr.roles import Roles
@@ -17,14 +18,17 @@ from agent.openflow import errors
 from agent.openflow import messages as of
 from agent.openflow.actions import ApplyActions, Output
 from agent.openflow.codec import decode, encode, header
+from agent.openflow.fields import METADATA, REGS
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import FlowModCommand as Command
 from agent.openflow.nx_messages import (
     FlowFormat,
     FlowModTableId,
+    PacketInFormat,
     SetControllerId,
     SetFlowFormat,
 )
+from drivers.interfaces import PacketInEvent
 from drivers.testing import ScriptableDriver
 from tests.connmgr.fakes import FakeOwner
 from tests.ofproto.stage import Observer
@@ -184,3 +188,71 @@ class NiciraSessionTests(SynchronousTestCase):
         self.assertEqual(self.counts(), [1, 0])
         self.exchange(self.flow_mod(Command.MODIFY, match=other, nxm=True, cookie=6))
         self.assertEqual(sorted(rule.cookie for rule in self.switch.rules()), [5, 6])
+
+
+class FormatTests(SynchronousTestCase):
+    """Asynchronous messages in the formats that sessions have chosen, through a whole manager."""
+
+    def setUp(self) -> None:
+        """A manager with one session of each version, both of which want everything."""
+        self.clock = Clock()
+        self.audience = Audience("br0")
+        self.sessions = {version: self.session(version) for version in (of.OFP10, of.OFP13)}
+
+    def session(self, version: int) -> tuple[OFConn, StringTransport]:
+        """A session that has agreed on a version."""
+        switch = OFProto("br0", 1, ScriptableDriver(instant=True), self.clock)
+        switch.observer = Observer()
+        switch.start()
+        settings = SessionSettings(frozenset({version}), inactivity_probe=0)
+        session = OFConn("br0<->test", switch, self.clock, settings, Roles(), FakeOwner())
+        channel = FrameProtocol(self.clock, session)
+        transport = StringTransport()
+        channel.makeConnection(transport)
+        channel.dataReceived(encode(version, of.Hello(frozenset({version}))))
+        self.clock.pump([0] * 3)
+        transport.clear()
+        self.audience.update(session)
+        return session, transport
+
+    def told(self, version: int) -> Any:
+        """What the session was told."""
+        self.clock.pump([0] * 3)
+        transport = self.sessions[version][1]
+        data = transport.value()
+        transport.clear()
+        return decode(version, data)
+
+    def test_flow_removed(self) -> None:
+        """In 1.0 a session which has chosen NXM gets the whole match, and the table."""
+        match = Match.of(eth_type=0x86DD, ipv6_dst=5)
+        message = of.FlowRemoved(match, 7, 5, 2, 3, 1, 0, 0, 0, 9, 99)
+        self.audience.notify(message)
+        self.assertEqual(self.told(of.OFP10).match, Match.of(eth_type=0x86DD))
+        self.sessions[of.OFP10][0].formats.flow_format = FlowFormat.NXM
+        self.audience.notify(message)
+        told = self.told(of.OFP10)
+        self.assertTrue(told.nxm)
+        self.assertEqual((told.match, told.table_id, told.cookie), (match, 3, 7))
+
+    def test_packet_in(self) -> None:
+        """A session which has chosen NXM is told table, cookie, metadata and registers."""
+        key = METADATA.put(0, 0xABC)
+        key = REGS[3].put(key, 0x1234)
+        event = PacketInEvent(bytes(60), 2, of.PacketInReason.ACTION, key, 1, 0x77)
+        for version, (session, _) in self.sessions.items():
+            self.audience.packet_in(event)
+            for other in self.sessions:
+                self.assertFalse(self.told(other).nxm)
+            session.formats.packet_in_format = PacketInFormat.NXM
+            self.audience.packet_in(event)
+            for other in self.sessions:
+                told = self.told(other)
+                if other == version:
+                    self.assertTrue(told.nxm)
+                    self.assertEqual((told.table_id, told.cookie), (1, 0x77))
+                    self.assertEqual(told.match.value_of(METADATA), 0xABC)
+                    self.assertEqual(told.match.value_of(REGS[3]), 0x1234)
+            session.formats.packet_in_format = PacketInFormat.STANDARD
+            for _, transport in self.sessions.values():
+                transport.clear()
