@@ -1,9 +1,10 @@
 """``set_field`` made into functions, once for a rule and not once for a packet.
 
-:func:`field_writer` turns a field and a value into a function of a packet.  For nearly all fields
-that function is one comparison of bits (does the packet have this header?) and one replacement of
-bits, both in the flow key.  The few fields which decide what the others mean, and a VLAN tag that
-may have to be made, go through methods of :class:`agent.packet.packet.Packet`.
+:func:`field_writer` turns a field and a value into a function of a packet;
+:func:`field_setter` does the same for values that are known only when a packet comes.  For nearly
+all fields that function is one comparison of bits (does the packet have this header?) and one
+replacement of bits, both in the flow key.  The few fields which decide what the others mean, and a
+VLAN tag that may have to be made, go through methods of :class:`agent.packet.packet.Packet`.
 
 That a rule's match guarantees the prerequisites of its actions is checked when the rule is made
 (1.3.5 section 7.2.5), not here.  Here they are checked again for each packet, because an action in
@@ -43,6 +44,8 @@ from agent.packet.protocols import (
 
 Writer: TypeAlias = Callable[[Packet], None]
 """A change of one packet."""
+Setter: TypeAlias = Callable[[Packet, int], None]
+"""A change of one packet that needs a value."""
 
 _LATER: Final = NW_FRAG_LATER << NW_FRAG.shift
 _TAGGED: Final = VLAN_PRESENT << VLAN_TCI.shift
@@ -75,6 +78,42 @@ def field_writer(field: Field, value: int, mask: int | None = None) -> Writer:
     if setter is not None:
         return _whole_writer(required, allowed, field, value, mask, setter)
     return _bits_writer(required, allowed, mask << field.shift, value << field.shift)
+
+
+def field_setter(field: Field, mask: int | None = None) -> Setter:
+    """A function that sets ``field`` of packets that have it to the value it is given, and leaves
+    others as they are.
+
+    :param mask: see :func:`field_writer`.
+    """
+    if mask is None:
+        mask = field.limit
+    bits = mask
+    if field is VLAN_TCI:
+        return lambda packet, value: packet.set_vlan_tci(value, bits)
+    required, allowed = _prerequisites(field)
+    if field is VLAN_VID or field is VLAN_PCP:
+        required, allowed = _TAGGED, (_TAGGED,)
+        bits &= 0xFFF if field is VLAN_VID else field.limit
+    choices = frozenset(allowed)
+    setter = _SETTERS.get(field)
+    if setter is not None:
+        whole = setter
+
+        def set_whole(packet: Packet, value: int) -> None:
+            if packet.key & required in choices:
+                whole(packet, field.get(packet.key) & ~bits | value & bits)
+
+        return set_whole
+    shift = field.shift
+    keep = ~(bits << shift)
+
+    def set_bits(packet: Packet, value: int) -> None:
+        key = packet.key
+        if key & required in choices:
+            packet.key = key & keep | (value & bits) << shift
+
+    return set_bits
 
 
 def tp_src_writer(port: int) -> Writer:

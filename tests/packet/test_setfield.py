@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from agent.openflow.fields import FIELDS, IPV6_ND_SLL, IPV6_ND_TLL, Field
 from agent.packet.flowkey import flow_key
 from agent.packet.packet import Packet, parse
-from agent.packet.setfield import field_writer, tp_dst_writer, tp_src_writer
+from agent.packet.setfield import field_setter, field_writer, tp_dst_writer, tp_src_writer
 from tests.packet.frames import (
     CORPUS,
     PAYLOAD,
@@ -122,6 +122,21 @@ class EveryFieldTests(SynchronousTestCase):
         for field, _, _ in changes:
             field_writer(field, field.get(before))(packet)
         self.assertEqual(packet.frame().hex(), data.hex())
+
+    @given(
+        frames().map(bytes) | mutations(),
+        st.sampled_from(list(FIELDS.values())),
+        st.integers(0, (1 << 128) - 1),
+        st.none() | st.integers(0, (1 << 128) - 1),
+    )
+    def test_setter(self, data: bytes, field: Field, value: int, mask: int | None) -> None:
+        """To set a value that comes with the packet is to set it, for any field and any frame."""
+        value &= field.limit
+        mask = None if mask is None else mask & field.limit
+        one, two = parse(data, 1), parse(data, 1)
+        field_writer(field, value, mask)(one)
+        field_setter(field, mask)(two, value)
+        self.assertEqual((two.key, two.frame()), (one.key, one.frame()))
 
     @given(mutations(), st.lists(settings(), max_size=6))
     def test_malformed(self, data: bytes, changes: list[tuple[Field, int, int]]) -> None:
