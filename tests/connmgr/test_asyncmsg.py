@@ -60,7 +60,7 @@ class MessageTests(SynchronousTestCase):
                 [said] = [for_version(version, False, flow_removed(reason))]
                 self.assertEqual(said.reason, reason if reason <= last else 2)
         status = port_status(1)
-        self.assertIs(for_version(of.OFP10, status), status)
+        self.assertIs(for_version(of.OFP10, False, status), status)
 
     def test_packet_in(self) -> None:
         """A packet goes out whole and unbuffered, with its port and the rule it comes from."""
