@@ -7,6 +7,7 @@ into the tables: at once (:mod:`drivers.software.driver`), or slowly (:mod:`driv
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -20,15 +21,21 @@ from drivers.interfaces import (
     Entry,
     IDriverHost,
     IForwardingDatabase,
+    IOperation,
     IRule,
     LearnedAddress,
     LearningStatistics,
+    OperationKind,
     TableCounters,
+    Target,
 )
 from drivers.software.pipeline import Pipeline
 from drivers.software.port import Port
 from drivers.software.ports import Ports
 from drivers.software.trace import trace
+
+SELECT_BY: Final = ("flow", "packet")
+"""What the option ``select`` of both drivers may be."""
 
 
 @implementer(IForwardingDatabase, ITracing)
@@ -40,10 +47,18 @@ class Datapath:
     """
 
     def __init__(
-        self, capabilities: Capabilities, tables: Mapping[int, Classifier[IRule]], ports: Ports
+        self,
+        capabilities: Capabilities,
+        tables: Mapping[int, Classifier[IRule]],
+        ports: Ports,
+        by_packet: bool = False,
     ) -> None:
+        """Make it; :meth:`start` opens the ports.
+
+        :param by_packet: see :class:`drivers.software.groups.Groups`.
+        """
         self.capabilities = capabilities
-        self.pipeline = Pipeline(tables, ports)
+        self.pipeline = Pipeline(tables, ports, by_packet)
         self._ports = ports
 
     def start(self, host: IDriverHost) -> None:
@@ -64,6 +79,17 @@ class Datapath:
         :raises KeyError: when there is none.
         """
         return self._ports[number]
+
+    def set_numbered(self, operation: IOperation) -> None:
+        """Let packets meet a group or a meter as an operation wants it."""
+        entry = operation.rule
+        gone = operation.kind is OperationKind.DELETE
+        if operation.target is Target.GROUP:
+            groups = self.pipeline.groups
+            groups.remove(entry.group_id) if gone else groups.put(entry)
+        else:
+            meters = self.pipeline.meters
+            meters.remove(entry.meter_id) if gone else meters.put(entry)
 
     def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
         """Counters are counted as packets pass, so there is nothing to do."""

@@ -8,6 +8,7 @@ Options::
 
     tables = 254        # how many tables there are
     size = 1000000      # how many rules each of them takes
+    select = "flow"     # what SELECT groups share out by their weights: flows, or each "packet"
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from agent.openflow.errors import TABLE_FULL, OpenFlowError
+from agent.openflow.group_messages import GroupType
+from agent.openflow.groups13 import MAX_BUCKETS
+from agent.openflow.meters13 import MAX_BANDS
 from agent.packet.classifier import Classifier
 from drivers.interfaces import (
     Capabilities,
@@ -26,9 +30,10 @@ from drivers.interfaces import (
     IRule,
     OperationKind,
     TableCapabilities,
+    Target,
 )
 from drivers.options import Options, restricted
-from drivers.software.datapath import Datapath
+from drivers.software.datapath import SELECT_BY, Datapath
 from drivers.software.ports import Ports
 from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED
 
@@ -38,6 +43,11 @@ DEFAULT_SIZE: Final = 1_000_000
 
 ADD: Final = OperationKind.ADD
 DELETE: Final = OperationKind.DELETE
+RULE: Final = Target.RULE
+
+# As many as nobody needs: what is there costs memory and nothing else.
+MAX_GROUPS: Final = 1_000_000
+MAX_METERS: Final = 1_000_000
 
 
 @implementer(IDriver)
@@ -46,20 +56,35 @@ class SoftwareDriver(Datapath):
 
     name = "software"
 
-    def __init__(self, tables: Sequence[TableCapabilities], ports: Ports) -> None:
+    def __init__(
+        self, tables: Sequence[TableCapabilities], ports: Ports, by_packet: bool = False
+    ) -> None:
         self._tables: dict[int, Classifier[IRule]] = {
             table.table_id: Classifier() for table in tables
         }
         self._sizes = {table.table_id: table.max_entries for table in tables}
         capabilities = Capabilities(
-            tables=tuple(tables), hardware="Software datapath", reserved_ports=RESERVED
+            tables=tuple(tables),
+            hardware="Software datapath",
+            reserved_ports=RESERVED,
+            group_types=frozenset(GroupType),
+            max_groups=MAX_GROUPS,
+            max_buckets=MAX_BUCKETS,
+            bucket_actions=ACTIONS,
+            watch_types=frozenset({GroupType.SELECT, GroupType.FF}),
+            max_meters=MAX_METERS,
+            max_bands=MAX_BANDS,
         )
-        super().__init__(capabilities, self._tables, ports)
+        super().__init__(capabilities, self._tables, ports, by_packet)
 
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Do the operations, and complete them."""
         tables = self._tables
         for operation in operations:
+            if operation.target is not RULE:
+                self.set_numbered(operation)
+                operation.complete()
+                continue
             rule = operation.rule
             table = tables[rule.table_id]
             kind = operation.kind
@@ -77,6 +102,8 @@ class SoftwareDriver(Datapath):
         used = {table_id: table.count for table_id, table in self._tables.items() if table.count}
         return {
             "rules": sum(used.values()),
+            "groups": len(self.pipeline.groups),
+            "meters": len(self.pipeline.meters),
             "tables": ", ".join(f"{table_id}: {count}" for table_id, count in used.items()),
         }
 
@@ -88,6 +115,7 @@ def create(
     given = Options(options)
     count = given.integer("tables", 1, 254, DEFAULT_TABLES)
     size = given.integer("size", 1, 1 << 31, DEFAULT_SIZE)
+    select = given.one_of("select", SELECT_BY, SELECT_BY[0])
     given.finish()
     offered = [
         TableCapabilities(
@@ -100,4 +128,4 @@ def create(
         )
         for table_id in range(count)
     ]
-    return SoftwareDriver(restricted(offered, tables), Ports.configured(ports))
+    return SoftwareDriver(restricted(offered, tables), Ports.configured(ports), select == "packet")

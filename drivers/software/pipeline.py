@@ -31,6 +31,8 @@ from drivers.interfaces import (
     PacketInEvent,
     TableCounters,
 )
+from drivers.software.groups import Groups
+from drivers.software.meters import Meters
 from drivers.software.normal import Decision, Normal
 from drivers.software.port import NO_PACKET_IN, Port
 from drivers.software.ports import Ports
@@ -69,6 +71,8 @@ class Pipeline:
 
     :ivar tables: the flow tables, by number.
     :ivar ports: the ports.
+    :ivar groups: the groups.
+    :ivar meters: the meters.
     :ivar addresses: what NORMAL has learned.
     :ivar host: the agent; None before :meth:`open`.
     :ivar now: its clock.
@@ -77,9 +81,15 @@ class Pipeline:
     host: IDriverHost | None
     now: Callable[[], float]
 
-    def __init__(self, tables: Mapping[int, Lookup], ports: Ports) -> None:
+    def __init__(self, tables: Mapping[int, Lookup], ports: Ports, by_packet: bool = False) -> None:
+        """Begin without groups or meters.
+
+        :param by_packet: see :class:`drivers.software.groups.Groups`.
+        """
         self.tables = tables
         self.ports = ports
+        self.groups = Groups(ports, by_packet)
+        self.meters = Meters()
         self.addresses = MacTable()
         self._normal = Normal(ports, self.addresses)
         self._lookups = dict.fromkeys(tables, 0)
@@ -94,7 +104,7 @@ class Pipeline:
         :raises OSError: when a port cannot be opened.
         """
         self.host = host
-        self.now = host.now
+        self.now = self.meters.now = host.now
         self.ports.open(_PortWatch(host, self._normal.port_changed), self.receive)
 
     def close(self) -> None:

@@ -28,8 +28,10 @@ from agent.openflow.actions import (
     DecNwTtl,
     Enqueue,
     GotoTable,
+    GroupAction,
     Instruction,
     Instructions,
+    MeterInstruction,
     Output,
     PopMpls,
     PopPbb,
@@ -97,6 +99,21 @@ def _dec_mpls_ttl(run: Run) -> bool:
     return not run.packet.dec_mpls_ttl() and run.ttl_expired()
 
 
+def _group(action: GroupAction) -> Step:
+    number = action.group_id
+    return lambda run: run.group(number)
+
+
+def _group_of_set(number: int) -> Step:
+    """In an action set it is the last: an output in the same set is ignored."""
+
+    def step(run: Run) -> bool:
+        run.group(number)
+        return True
+
+    return step
+
+
 def _nothing(run: Run) -> None:
     """Ports have no queues yet that a packet could be put into."""
 
@@ -122,6 +139,7 @@ _COMPILERS: Final[dict[type[Action], tuple[int, Callable[[Any], Step]]]] = {
     SetTpSrc: (8, lambda a: _on_packet(tp_src_writer(a.port))),
     SetTpDst: (8, lambda a: _on_packet(tp_dst_writer(a.port))),
     SetQueue: (9, lambda a: _nothing),
+    GroupAction: (10, _group),
     Enqueue: (11, lambda a: _output(Output(a.port))),
     Output: (11, _output),
 }
@@ -132,7 +150,7 @@ RESERVED: Final = RESERVED_PORTS | {Port.NORMAL}
 ACTIONS: Final = frozenset(_COMPILERS)
 """The kinds of actions that can be executed."""
 INSTRUCTIONS: Final[frozenset[type]] = frozenset(
-    {ApplyActions, ClearActions, WriteActions, WriteMetadata, GotoTable}
+    {MeterInstruction, ApplyActions, ClearActions, WriteActions, WriteMetadata, GotoTable}
 )
 """The kinds of instructions that can be executed."""
 
@@ -141,7 +159,7 @@ INSTRUCTIONS: Final[frozenset[type]] = frozenset(
 class Program:
     """The instructions of a rule, compiled.
 
-    :ivar apply: what is done at once.
+    :ivar apply: what is done at once; the meter, if there is one, comes first.
     :ivar clear: whether the action set is emptied.
     :ivar write: what is put into the action set.
     :ivar keep: the bits of the flow key that stay when metadata is written.
@@ -165,6 +183,14 @@ def compile_actions(actions: Actions) -> tuple[Step, ...]:
     return tuple(_COMPILERS[type(action)][1](action) for action in actions)
 
 
+def compile_bucket(actions: Actions) -> tuple[Step, ...]:
+    """The steps of a bucket of a group, which is a set of actions, in the order of a set.
+
+    :raises KeyError: for an action that is not in :data:`ACTIONS`.
+    """
+    return tuple(step for _, step in sorted(_action_set(actions).items()))
+
+
 def compile_instructions(instructions: Instructions) -> Program:
     """The program of a rule's instructions.
 
@@ -179,7 +205,10 @@ def compile_instructions(instructions: Instructions) -> Program:
 
 def _add(program: Program, instruction: Instruction) -> Program:
     if isinstance(instruction, ApplyActions):
-        return attrs.evolve(program, apply=compile_actions(instruction.actions))
+        return attrs.evolve(program, apply=program.apply + compile_actions(instruction.actions))
+    if isinstance(instruction, MeterInstruction):
+        number = instruction.meter_id
+        return attrs.evolve(program, apply=(lambda run: run.meter(number), *program.apply))
     if isinstance(instruction, ClearActions):
         return attrs.evolve(program, clear=True)
     if isinstance(instruction, WriteActions):
@@ -203,7 +232,11 @@ def _action_set(actions: Actions) -> ActionSet:
     """
     found: ActionSet = {}
     for action in actions:
-        found[set_key(action)] = _COMPILERS[type(action)][1](action)
+        found[set_key(action)] = (
+            _group_of_set(action.group_id)
+            if isinstance(action, GroupAction)
+            else _COMPILERS[type(action)][1](action)
+        )
     return found
 
 

@@ -75,6 +75,17 @@ class Run:
         """Let it go where an ordinary switch would send it."""
         self.pipeline.normal(self)
 
+    def group(self, number: int) -> None:
+        """Hand it to a group."""
+        self.pipeline.groups.execute(self, number)
+
+    def meter(self, number: int) -> bool:
+        """Let a meter see it; returns whether it must go no further."""
+        if self.pipeline.meters.admits(self, number):
+            return False
+        self.pending = None
+        return True
+
     def to_tables(self) -> None:
         """Let a copy of it go through the tables; only a packet-out does so."""
         copy = self.fork()

@@ -18,7 +18,7 @@ import attrs
 from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
-from agent.openflow.actions import ApplyActions, ClearActions, Instructions, WriteActions
+from agent.openflow.actions import Actions, ApplyActions, ClearActions, Instructions, WriteActions
 from agent.openflow.fields import ETH_SRC, ETH_TYPE, IN_PORT, IPV4, IPV6, VLAN_TCI
 from agent.openflow.match import Match
 from agent.openflow.text import (
@@ -32,11 +32,19 @@ from agent.packet.packet import Packet
 from drivers.abilities import Trace, TraceKind, TraceNode
 from drivers.interfaces import Counters, IDriverHost, IRule, PacketInEvent
 from drivers.software.commit import changes
+from drivers.software.groups import Groups
 from drivers.software.normal import UNKNOWN_PORT, Decision, Normal
 from drivers.software.pipeline import Lookup, Pipeline
 from drivers.software.port import NO_FWD, PORT_DOWN, Port
 from drivers.software.ports import Ports
-from drivers.software.program import ActionSet, Program, Step, compile_instructions, set_key
+from drivers.software.program import (
+    ActionSet,
+    Program,
+    Step,
+    compile_bucket,
+    compile_instructions,
+    set_key,
+)
 from drivers.software.run import Run
 
 MAX_NODES: Final = 20_000
@@ -153,6 +161,9 @@ class TracePipeline(Pipeline):
         ports = Ports([_Port(port, self) for port in real.ports])
         tables = {number: _Table(number, table, recorder) for number, table in real.tables.items()}
         super().__init__(tables, ports)
+        self.groups = Groups(ports, real.groups.by_packet)
+        for group in real.groups:
+            self.groups.put(group, self._compile_bucket, counts=False)
         self.now = real.now
         self._real = real
         self._learner: Normal | None = None
@@ -194,7 +205,11 @@ class TracePipeline(Pipeline):
             if isinstance(instruction, ApplyActions):
                 steps += [
                     _Step(self, format_actions((action,)), step)
-                    for action, step in zip(instruction.actions, program.apply, strict=True)
+                    for action, step in zip(
+                        instruction.actions,
+                        program.apply[len(program.apply) - len(instruction.actions) :],
+                        strict=True,
+                    )
                 ]
                 continue
             step: Step = _nothing
@@ -209,6 +224,12 @@ class TracePipeline(Pipeline):
         if not steps:
             steps.append(_Step(self, "drop", _nothing))
         return attrs.evolve(program, apply=tuple(steps), write=write)
+
+    def _compile_bucket(self, actions: Actions) -> tuple[Step, ...]:
+        """The steps of a bucket, which say what they are."""
+        texts = {set_key(action): format_actions((action,)) for action in actions}
+        steps = zip(sorted(texts), compile_bucket(actions), strict=True)
+        return tuple(_Step(self, texts[key], step) for key, step in steps)
 
     def _clears(self, run: Run) -> None:
         texts = _texts(run.pending or {})
@@ -245,8 +266,10 @@ class _Step:
 
     def __call__(self, run: Run) -> bool | None:
         self._pipeline.recorder.say(TraceKind.ACTION, self._text)
-        self._pipeline.run = run
-        return self._step(run)
+        before, self._pipeline.run = self._pipeline.run, run
+        ended = self._step(run)
+        self._pipeline.run = before
+        return ended
 
     def __str__(self) -> str:
         return self._text

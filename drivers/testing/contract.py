@@ -18,11 +18,19 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SkipTest
 from zope.interface.verify import verifyObject
 
-from agent.openflow.actions import Action, Output
+from agent.openflow.actions import (
+    Action,
+    ApplyActions,
+    GroupAction,
+    MeterInstruction,
+    Output,
+)
 from agent.openflow.errors import PORT_BAD_PORT, OpenFlowError
+from agent.openflow.group_messages import Bucket, GroupType, MeterBand, MeterFlags
 from agent.openflow.match import Match
 from agent.openflow.messages import Port, PortDesc, PortStats
 from drivers.interfaces import (
@@ -34,7 +42,15 @@ from drivers.interfaces import (
     TableCounters,
 )
 from drivers.plugin import IDriverFactory
-from drivers.testing.fakes import FakeEntry, FakeHost, FakeOperation, FakeRule, output
+from drivers.testing.fakes import (
+    FakeEntry,
+    FakeGroup,
+    FakeHost,
+    FakeMeter,
+    FakeOperation,
+    FakeRule,
+    output,
+)
 from drivers.testing.harness import ContractHarness
 
 PORT_DOWN = 1
@@ -153,6 +169,44 @@ class DriverContractTests(ContractHarness):
         for operation in (add, modify, replace, delete, again):
             self.run_operations(driver, host, operation)
             self.assertTrue(operation.succeeded, f"{operation.kind}: {operation.completions}")
+
+    def test_numbered(self) -> None:
+        """Groups and meters, where it offers them, can be added, modified and deleted, and named by
+        rules; what it says of them makes sense."""
+        driver, host = self.started()
+        can = driver.capabilities
+        entries: list[tuple[Any, Any]] = []
+        for kind in can.group_types:
+            self.assertGreater(can.max_groups, 0)
+            watch = {"watch_port": 1} if kind == GroupType.FF else {}
+            bucket = Bucket(int(kind == GroupType.SELECT), actions=(Output(1),), **watch)
+            group = FakeGroup(kind + 1, kind, (bucket,))
+            entries.append((group, group.modified(kind, attrs.evolve(bucket, actions=()))))
+        if can.max_meters:
+            unit = MeterFlags.KBPS if can.meter_flags & MeterFlags.KBPS else MeterFlags.PKTPS
+            bands = tuple(MeterBand(kind, 1000) for kind in can.band_types)[: can.max_bands]
+            meter = FakeMeter(1, unit, bands)
+            entries.append((meter, meter.modified(unit)))
+        if not entries:
+            raise SkipTest("it offers neither groups nor meters")
+        for entry, changed in entries:
+            (rule,) = self.rules(driver, 1)
+            named = rule.modified(
+                (MeterInstruction(entry.meter_id),)
+                if isinstance(entry, FakeMeter)
+                else (ApplyActions((GroupAction(entry.group_id),)),)
+            )
+            for operation in (
+                FakeOperation.add(entry),
+                FakeOperation.add(named),
+                FakeOperation.change(entry, changed),
+                FakeOperation.delete(named),
+                FakeOperation.delete(changed),
+                FakeOperation.add(entry),
+            ):
+                self.run_operations(driver, host, operation)
+                self.assertTrue(operation.succeeded, f"{operation}: {operation.completions}")
+            self.assertIsNone(self.wait(host, driver.refresh([entry])))
 
     def test_does_not_sleep(self) -> None:
         """It returns from submit, however much it is given, without waiting for anything."""

@@ -57,6 +57,7 @@ EXAMPLES: tuple[Action, ...] = (
     DecMplsTtl(),
     DecNwTtl(),
     Enqueue(2, 1),
+    GroupAction(1),
     Output(2),
     PopMpls(0x800),
     PopPbb(),
@@ -391,10 +392,14 @@ class CompilerTests(PipelineCase):
     """What can be executed at all."""
 
     def test_every_action(self) -> None:
-        """Each kind of action but groups can be executed, on any frame, applied and written."""
+        """Each kind of OpenFlow action can be executed, on any frame, applied and written."""
         # attrs makes each class anew for its slots; the first may not have been collected yet.
-        kinds = {kind for kind in Action.__subclasses__() if "__slots__" in kind.__dict__}
-        self.assertEqual(kinds - ACTIONS, {GroupAction})
+        kinds = {
+            kind
+            for kind in Action.__subclasses__()
+            if "__slots__" in kind.__dict__ and kind.__module__ == Action.__module__
+        }
+        self.assertEqual(kinds - ACTIONS, set())
         self.assertEqual({type(action) for action in EXAMPLES}, ACTIONS)
         for action in EXAMPLES:
             rule = self.add(ApplyActions((action, Output(3))), WriteActions((action, Output(4))))
@@ -412,11 +417,12 @@ class CompilerTests(PipelineCase):
 
     def test_cannot(self) -> None:
         """What cannot be executed is not compiled either."""
-        self.assertRaises(KeyError, compile_actions, (GroupAction(1),))
-        self.assertRaises(TypeError, compile_instructions, (MeterInstruction(1),))
+        odd: Any = object()
+        self.assertRaises(KeyError, compile_actions, (odd,))
+        self.assertRaises(TypeError, compile_instructions, (odd,))
 
     def test_offered(self) -> None:
         """What the driver says it can do is what can be compiled."""
         for table in self.driver.capabilities.tables:
             self.assertEqual((table.actions, table.write_actions), (ACTIONS, ACTIONS))
-            self.assertNotIn(MeterInstruction, table.instructions or ())
+            self.assertIn(MeterInstruction, table.instructions or ())
