@@ -63,14 +63,15 @@ class Run:
     """Which operations are written together: some of one kind on one table, which were all there
     when the first was begun.
 
+    :ivar limit: how many may be.
     :ivar count: how many the present one has.
     """
 
-    __slots__ = ("_batch", "_kind", "_since", "_table", "count")
+    __slots__ = ("_kind", "_since", "_table", "count", "limit")
 
     def __init__(self, batch: int) -> None:
         self.count = 0
-        self._batch = batch
+        self.limit = batch
         self._kind: OperationKind | None = None
         self._table = -1
         self._since = 0.0
@@ -81,7 +82,7 @@ class Run:
         if (
             kind is self._kind
             and table == self._table
-            and self.count < self._batch
+            and self.count < self.limit
             and arrived <= self._since
         ):
             self.count += 1
@@ -91,7 +92,7 @@ class Run:
 
     def copy(self) -> Run:
         """Another with the same present batch."""
-        copy = Run(self._batch)
+        copy = Run(self.limit)
         copy._kind, copy._table = self._kind, self._table
         copy._since, copy.count = self._since, self.count
         return copy

@@ -8,6 +8,7 @@ Options::
     profile = "quanta"              # or the path of a profile file
     seed = 1                        # of the jitter; the same seed, the same run
     faults = ["fail every 10"]      # see drivers.asic.faults
+    scheduler = "greedy"            # off, fifo, optimal: see drivers.scheduling
 
 :mod:`drivers.asic.profile` says what a profile is.
 """
@@ -35,6 +36,7 @@ from drivers.interfaces import (
     TableCapabilities,
 )
 from drivers.options import Options, restricted
+from drivers.scheduling import DEFAULT_POLICY, POLICIES
 from drivers.software.datapath import Datapath
 from drivers.software.ports import Ports
 from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED
@@ -51,9 +53,15 @@ class AsicDriver(Datapath):
     name = "asic"
 
     def __init__(
-        self, profile: Profile, tables: Sequence[TableCapabilities], ports: Ports, seed: int
+        self,
+        profile: Profile,
+        tables: Sequence[TableCapabilities],
+        ports: Ports,
+        seed: int,
+        policy: str = DEFAULT_POLICY,
     ) -> None:
         self.profile = profile
+        self._policy = policy
         tcams = {
             table.table_id: Tcam(
                 table.table_id,
@@ -63,7 +71,7 @@ class AsicDriver(Datapath):
             )
             for table in profile.tables
         }
-        self.hardware = Hardware(profile, tcams, seed)
+        self.hardware = Hardware(profile, tcams, seed, policy)
         capabilities = Capabilities(
             tables=tuple(tables),
             hardware=f"Simulated ASIC ({profile.name})",
@@ -87,7 +95,7 @@ class AsicDriver(Datapath):
         return super().stop()
 
     def submit(self, operations: Sequence[IOperation]) -> None:
-        """Put the operations in line for the hardware, in their order."""
+        """Hand the operations to the hardware, which does them in the scheduler's order."""
         self.hardware.submit(operations)
 
     @property
@@ -121,6 +129,7 @@ class AsicDriver(Datapath):
         hardware = self.hardware
         return {
             "profile": f"{self.profile.name} ({self.profile.kind}: {self.profile.source})",
+            "scheduler": self._policy,
             "waiting": hardware.waiting,
             "running": hardware.running,
             "done": hardware.done,
@@ -141,6 +150,7 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
     profile = load(given.text("profile", "quanta"))
     seed = given.integer("seed", 0, (1 << 63) - 1, 0)
     faults = given.sequence("faults", 'texts like "fail every 10"', ())
+    policy = given.one_of("scheduler", POLICIES, DEFAULT_POLICY)
     given.finish()
     offered = [
         TableCapabilities(
@@ -153,7 +163,7 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
         )
         for table in profile.tables
     ]
-    driver = AsicDriver(profile, restricted(offered, tables), Ports.configured(ports), seed)
+    driver = AsicDriver(profile, restricted(offered, tables), Ports.configured(ports), seed, policy)
     for place, text in enumerate(faults):
         try:
             driver.hardware.faults.arm(text.split() if isinstance(text, str) else ())

@@ -1,8 +1,9 @@
-"""The simulated hardware: a queue of operations, and how long each of them takes.
+"""The simulated hardware: operations that wait, and how long each of them takes.
 
-It works on a few operations at once and finishes them in the order in which it began them.  Time is
-simulated exactly: an operation begins when the one before it made room, not when the reactor got
-round to noticing that, so that a busy reactor delays confirmations but does not slow the hardware.
+It begins them in the order that a scheduler says (:mod:`drivers.scheduling`), works on a few at
+once, and finishes them in the order in which it began them.  Time is simulated exactly: an
+operation begins when the one before it made room, not when the reactor got round to noticing that,
+so that a busy reactor delays confirmations but does not slow the hardware.
 There is one timer, for whatever ends next, however long the queue is.
 
 What an operation costs follows from the profile's laws (:mod:`drivers.asic.costs`) and from what
@@ -25,9 +26,11 @@ from twisted.internet.interfaces import IDelayedCall
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from drivers.asic.costs import Costs, Run
 from drivers.asic.faults import Effect, Faults
+from drivers.asic.model import AsicModel
 from drivers.asic.profile import Jitter, Profile
 from drivers.asic.tcam import Key, Tcam, key_of
 from drivers.interfaces import IOperation, OperationKind
+from drivers.scheduling import Scheduler
 
 ADD: Final = OperationKind.ADD
 DELETE: Final = OperationKind.DELETE
@@ -99,7 +102,13 @@ class Hardware:
     :ivar busy: for how many seconds it had something to do.
     """
 
-    def __init__(self, profile: Profile, tables: Mapping[int, Tcam], seed: int) -> None:
+    def __init__(
+        self, profile: Profile, tables: Mapping[int, Tcam], seed: int, policy: str = "fifo"
+    ) -> None:
+        """Hardware without power.
+
+        :param policy: one of :data:`drivers.scheduling.POLICIES`.
+        """
         self.tables = tables
         self.faults = Faults()
         self.clogged = False
@@ -108,14 +117,14 @@ class Hardware:
         self.moves = 0
         self.busy = 0.0
         self._costs = Costs(profile)
-        self._run = Run(profile.batch)
+        self._run = Run(1 if policy == "off" else profile.batch)
+        self._scheduler = Scheduler(AsicModel(self._costs, tables, self._run), policy)
         self._move = {ADD: profile.add.move, DELETE: profile.delete.move}
         self._cuts = profile.cuts
         self._parallel = profile.parallel
         self._share = None if profile.jitter == Jitter() else profile.jitter.share
         self._random = Random(seed).random
         self._clock: Any = None
-        self._waiting: deque[tuple[IOperation, float]] = deque()
         self._running: deque[Step] = deque()
         self._late: list[tuple[float, int, Step]] = []
         self._lates = 0
@@ -128,7 +137,7 @@ class Hardware:
     @property
     def waiting(self) -> int:
         """How many operations it has not begun."""
-        return len(self._waiting)
+        return len(self._scheduler)
 
     @property
     def running(self) -> int:
@@ -144,7 +153,7 @@ class Hardware:
 
     def power_off(self) -> None:
         """Forget everything, and confirm nothing any more."""
-        self._waiting.clear()
+        self._scheduler.clear()
         self._running.clear()
         self._late.clear()
         for table in self.tables.values():
@@ -155,9 +164,12 @@ class Hardware:
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Put operations in line."""
         now = self._clock.seconds()
-        self._waiting.extend([(operation, now) for operation in operations])
+        push = self._scheduler.push
+        for operation in operations:
+            push(operation, now)
         if not self._in_turn:
             self._go_on(now)
+            self._leave_out()
 
     # Halting.
 
@@ -205,9 +217,9 @@ class Hardware:
         :param free: since when there has been room.
         """
         running = self._running
-        waiting = self._waiting
-        while waiting and len(running) < self._parallel:
-            operation, arrived = waiting.popleft()
+        waiting = self._scheduler
+        while len(running) < self._parallel and len(waiting):
+            operation, arrived = waiting.pop()
             step = self._step(operation, arrived, arrived if arrived > free else free)
             finish = step.begun + step.seconds
             before = running[-1].finish if running else self._finished
@@ -270,6 +282,13 @@ class Hardware:
         """The entry that an operation has taken out for the moment."""
         return step.absent(self._halted if self.clogged else self._clock.seconds())
 
+    def _leave_out(self) -> None:
+        """Say that what the agent had given up before it was begun will never be."""
+        left_out, self._scheduler.left_out = self._scheduler.left_out, []
+        for operation in left_out:
+            self.refused += 1
+            operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, "a later operation took its place"))
+
     def _turn(self) -> None:
         """The timer: finish what is due, and begin what there is room for then."""
         self._timer = None
@@ -293,6 +312,8 @@ class Hardware:
             if not self.clogged:
                 self._begin(now)
             self._arm()
+            if self._scheduler.left_out:
+                self._leave_out()
 
     def _finish(self, step: Step) -> None:
         """The hardware has done what it could: packets see it from here on."""

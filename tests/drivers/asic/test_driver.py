@@ -156,12 +156,27 @@ class AsicDriverTests(SynchronousTestCase):
             ({"faults": "fail 1"}, "faults", "list"),
             ({"faults": ["fail 1", "explode"]}, "faults[1]", "duplicate"),
             ({"faults": [7]}, "faults[0]", "duplicate"),
+            ({"scheduler": "magic"}, "scheduler", "greedy"),
             ({"speed": 1}, "speed", "profile, seed, faults"),
         ):
             error = self.assertRaises(OptionError, create, options, [], [])
             self.assertEqual(error.key, key)
             self.assertIn(said, str(error))
             self.assertEqual(len(str(error).splitlines()), 1)
+
+    def test_scheduler(self) -> None:
+        """Rules get into the hardware in the cheap order, unless the configuration says otherwise;
+        the operator sees which it is."""
+        for policy, order in (("greedy", [2, 1, 0]), ("fifo", [0, 1, 2])):
+            driver, host = self.started(scheduler=policy)
+            ended: list[int] = []
+            operations = [FakeOperation.add(FakeRule(Match.of(in_port=n), n)) for n in range(3)]
+            for operation in operations:
+                operation.on_complete = lambda o, ended=ended: ended.append(o.rule.priority)
+            driver.submit(operations)
+            host.reactor.advance(0.375)
+            self.assertEqual(ended, order)
+            self.assertEqual(driver.show()["scheduler"], policy)
 
     def test_show(self) -> None:
         """The operator sees the profile, the queue, the faults and how full it is."""
