@@ -6,6 +6,7 @@
 #   make system-test                    tests from outside; each says what it needs, or skips itself
 #   make lint                           ruff and mypy
 #   make bench                          speed, beside Open vSwitch
+#   make bench-asic                     what the order of operations is worth on slow hardware
 #   make fuzz [TESTS=...]               the property tests with very many examples
 #   make clean                          remove all that was made
 
@@ -20,7 +21,7 @@ UNIT := $(filter-out tests.system,$(sort \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
 
-.PHONY: help run test system-test lint bench fuzz clean
+.PHONY: help run test system-test lint bench bench-asic fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +47,9 @@ bench: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.compare
 	@for part in core codec matches packet connmgr drivers; do \
 		echo; $(BIN)/python -m bench.$$part || exit 1; done
+
+bench-asic: $(VENV)/test.stamp
+	@$(BIN)/python -m bench.asic
 
 fuzz: $(VENV)/test.stamp
 	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)

@@ -31,6 +31,11 @@ What is bounded.  An operation is overtaken only by others of its window: by few
 What is left out.  An operation that still waits when the next on the same entry arrives was given
 up by the agent; it is not done any more.
 
+What it is worth.  Where the cheap direction is the safe order, as where the free room of a TCAM
+lies at the bottom, sorting cannot harm.  Elsewhere overlaps can force what is cheap into an order
+that is dearer than that of arrival.  There a window is decided as a whole when the first of it is
+taken: by rank or in the order of arrival, whichever a trial says is cheaper.
+
 Policies: ``off`` and ``fifo`` keep the order of arrival (with ``off``, drivers write one operation
 at a time, too), ``greedy`` takes whatever is cheapest by the model's rank, and ``optimal`` finds
 the best order of up to :data:`MAX_OPTIMAL` waiting operations by trying all of them, which is for
@@ -80,22 +85,25 @@ class Scheduler:
         self._window = Window(model, *self._limits)
         self._later: deque[tuple[IOperation, float]] = deque()
         self._plan: list[Node] = []
+        self._decided: deque[Node] = deque()
 
     def __len__(self) -> int:
-        return self._window.waiting + len(self._later)
+        return self._window.waiting + len(self._decided) + len(self._later)
 
     def clear(self) -> None:
         """Forget everything."""
         self._window = Window(self._model, *self._limits)
         self._later.clear()
         self._plan.clear()
+        self._decided.clear()
 
     def push(self, operation: IOperation, now: float) -> None:
         """An operation has arrived.
 
         :param now: seconds, not before the last one's.
         """
-        if not self._reorders or self._later or not self._admit(operation, now):
+        waits = not self._reorders or self._later or self._decided
+        if waits or not self._admit(operation, now):
             self._later.append((operation, now))
 
     def _admit(self, operation: IOperation, arrived: float) -> bool:
@@ -116,6 +124,9 @@ class Scheduler:
         later = self._later
         if not self._reorders:
             return later.popleft()
+        if self._decided:
+            node = self._decided.popleft()
+            return node.operation, node.arrived
         for _ in range(min(len(later), ADMITTED_A_TURN)):
             if (self._window.closed and self._window.waiting) or not self._admit(*later[0]):
                 break
@@ -128,6 +139,9 @@ class Scheduler:
                 self._plan = window.best()
             node = self._plan.pop(0)
             window.take_this(node)
+        elif not self._model.sure and not window.begun and window.waiting > 1:
+            self._decided.extend(window.take_all())
+            node = self._decided.popleft()
         else:
             node = window.take()
         return node.operation, node.arrived

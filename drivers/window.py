@@ -41,9 +41,12 @@ class CostModel(Protocol):
     """What a driver says of the cost of its operations.
 
     :ivar together: whether operations of one kind cost less one after the other.
+    :ivar sure: whether the order by rank is never much worse than that of arrival.  Otherwise both
+        are tried (:meth:`trial`) before either is taken.
     """
 
     together: bool
+    sure: bool
 
     def rank(self, operation: IOperation) -> int:
         """What to sort operations of one kind by, ascending, so that they cost little."""
@@ -52,7 +55,7 @@ class CostModel(Protocol):
         """How many more entries fit, with all that was taken from the scheduler done."""
 
     def trial(self) -> Trial:
-        """The hardware as it will be with all that was taken done; for ``optimal`` only."""
+        """The hardware as it will be with all that was taken done."""
 
 
 class Node:
@@ -100,12 +103,14 @@ class Window:
     """Operations that may overtake each other.
 
     :ivar waiting: how many have not been taken.
+    :ivar begun: whether any was taken.
     :ivar closed: whether it takes no more.
     """
 
     def __init__(self, model: CostModel, max_operations: int, max_seconds: float) -> None:
         self.waiting = 0
         self.closed = False
+        self.begun = False
         self._model = model
         self._left = max_operations
         self._max_seconds = max_seconds
@@ -249,6 +254,7 @@ class Window:
 
     def take(self) -> Node:
         """The cheapest operation that may be done now; there must be one."""
+        self.begun = True
         wall = self._wall()
         blocked = self._blocked
         if wall is not None:
@@ -290,8 +296,23 @@ class Window:
             key=lambda phase: (phase != self._last, phase != ADD and held[phase] > 0, -phase),
         )
 
+    def take_all(self) -> list[Node]:
+        """Everything, in the order by rank or in that of arrival, whichever costs less.
+
+        Both are right, but not a mixture of them, so that nothing more is admitted.
+        """
+        self.closed = True
+        ranked = [self.take() for _ in range(self.waiting)]
+        arrived = sorted(ranked, key=lambda node: node.safe[2])
+        seconds = []
+        for order in (ranked, arrived):
+            trial = self._model.trial()
+            seconds.append(sum(trial.perform(node.operation) for node in order))
+        return ranked if seconds[0] <= seconds[1] else arrived
+
     def take_this(self, node: Node) -> None:
         """Take an operation that :meth:`best` said may be."""
+        self.begun = True
         self._done(node)
 
     def best(self) -> list[Node]:

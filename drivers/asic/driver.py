@@ -8,7 +8,8 @@ Options::
     profile = "quanta"              # or the path of a profile file
     seed = 1                        # of the jitter; the same seed, the same run
     faults = ["fail every 10"]      # see drivers.asic.faults
-    scheduler = "greedy"            # off, fifo, optimal: see drivers.scheduling
+    scheduler = "greedy"            # off, fifo, optimal: see drivers.scheduling; default: fifo
+                                    # where the profile has gaps, else greedy
 
 :mod:`drivers.asic.profile` says what a profile is.
 """
@@ -144,13 +145,22 @@ class AsicDriver(Datapath):
         }
 
 
+def default_policy(profile: Profile) -> str:
+    """How operations are ordered unless an option says otherwise.
+
+    Among gaps, what is cheapest now can make everything later dearer, so that sorting is not proven
+    to help.
+    """
+    return "fifo" if profile.free == "gaps" else DEFAULT_POLICY
+
+
 def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[Any]) -> AsicDriver:
     """See :meth:`drivers.plugin.IDriverFactory.create`."""
     given = Options(options)
     profile = load(given.text("profile", "quanta"))
     seed = given.integer("seed", 0, (1 << 63) - 1, 0)
     faults = given.sequence("faults", 'texts like "fail every 10"', ())
-    policy = given.one_of("scheduler", POLICIES, DEFAULT_POLICY)
+    policy = given.one_of("scheduler", POLICIES, default_policy(profile))
     given.finish()
     offered = [
         TableCapabilities(

@@ -27,8 +27,11 @@ State = dict[tuple[Match, int], FakeRule]
 
 @attrs.define
 class Model:
-    """Hardware that takes nothing: ascending priorities are cheap, or descending ones.
+    """Hardware for which ascending priorities are said to be cheap, or descending ones; really an
+    operation costs the difference to the priority before.
 
+    :ivar sure: whether what is said is to be believed.
+    :ivar last: the priority before.
     :ivar together: whether operations of one kind are written together.
     :ivar free: how many entries there is room for, with all that was taken done.
     """
@@ -36,6 +39,8 @@ class Model:
     ascending: bool = True
     free: int = 1_000_000
     together: bool = False
+    sure: bool = True
+    last: int = 0
 
     def rank(self, operation: IOperation) -> int:
         """The priority."""
@@ -56,12 +61,14 @@ class Model:
 
     @property
     def state(self) -> object:
-        """Nothing matters."""
-        return None
+        """The priority before matters."""
+        return self.last
 
     def perform(self, operation: IOperation) -> float:
-        """All cost the same."""
-        return 1.0
+        """See the class."""
+        priority: int = operation.rule.priority
+        seconds, self.last = abs(priority - self.last), priority
+        return float(seconds)
 
 
 def met(state: State, packet: int) -> frozenset[FakeRule | None]:
@@ -199,6 +206,14 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(self.order(arrival), [0, 3, 1, 2])
         self.assertEqual(self.order(arrival, Model(together=True)), [3, 2, 0, 1])
 
+    def test_not_sure(self) -> None:
+        """Where it is not sure that sorting helps, what arrived together is taken as it arrived if
+        that is cheaper, and sorted if it is not."""
+        rising, mixed = self.adds(1, 2, 3), self.adds(3, 1, 2)
+        for ascending, order in ((False, [0, 1, 2]), (True, [0, 1, 2])):
+            self.assertEqual(self.order(rising, Model(ascending, sure=False)), order)
+        self.assertEqual(self.order(mixed, Model(sure=False)), [1, 2, 0])
+
     def test_walls(self) -> None:
         """What overlaps too many others to name them is added before what is lower and after what
         is higher; the rest is still sorted."""
@@ -265,7 +280,8 @@ class SafetyTests(SynchronousTestCase):
         self.patch(overlaps, "MAX_FOUND", most)
         self.patch(overlaps, "MAX_MASKS", most + 1)
         agent = Agent()
-        scheduler = Scheduler(Model(ascending, together=most % 2 == 0), policy)
+        model = Model(ascending, together=most % 2 == 0, sure=most > 1)
+        scheduler = Scheduler(model, policy)
         hardware: State = {}
         waiting: set[tuple[Match, int]] = set()
         seen = {packet: met({}, packet) for packet in PACKETS}
@@ -387,7 +403,8 @@ class StarvationTests(SynchronousTestCase):
     def test_bound(self, arrivals: list[tuple[int, int, float]], bound: int, policy: str) -> None:
         """Whatever comes, an operation is overtaken by fewer than the bound, and by none which
         arrived more than the bound's seconds later."""
-        scheduler = Scheduler(Model(), policy, max_operations=bound, max_seconds=3.0)
+        model = Model(sure=bound % 2 == 0)
+        scheduler = Scheduler(model, policy, max_operations=bound, max_seconds=3.0)
         arrived: dict[int, float] = {}
         taken: list[int] = []
         now = 0.0

@@ -178,6 +178,15 @@ class AsicDriverTests(SynchronousTestCase):
             self.assertEqual(ended, order)
             self.assertEqual(driver.show()["scheduler"], policy)
 
+    def test_default_scheduler(self) -> None:
+        """Operations are sorted by default, but not among gaps, where that need not help."""
+        for profile, policy in (
+            ("quanta", "greedy"),
+            ("descending", "greedy"),
+            ("bothways", "fifo"),
+        ):
+            self.assertEqual(create({"profile": profile}, [], []).show()["scheduler"], policy)
+
     def test_show(self) -> None:
         """The operator sees the profile, the queue, the faults and how full it is."""
         driver, host = self.started(faults=["fail 3"])
