@@ -92,6 +92,15 @@ class ListenerConfig:
         default=5.0,
         metadata=key(_PROBE, "As for controllers, for each accepted connection.", change=WARM),
     )
+    snoop: bool = attrs.field(
+        default=False,
+        metadata=key(
+            Boolean(),
+            "Whether who connects is not listened to, but gets a copy of every message to and from "
+            "the controllers that the bridge connects to.",
+            change=WARM,
+        ),
+    )
 
 
 def _frozen(options: Mapping[str, object]) -> Mapping[str, object]:
@@ -360,6 +369,15 @@ class BridgeConfig:
             change=WARM,
         ),
     )
+    snoop: bool = attrs.field(
+        default=False,
+        metadata=key(
+            Boolean(),
+            "Whether to listen for snoops where ovs-ofctl snoop looks for them: at NAME.snoop in "
+            "run_dir.",
+            change=WARM,
+        ),
+    )
     controllers: tuple[ControllerConfig, ...] = attrs.field(
         default=(),
         metadata=key(
@@ -396,7 +414,8 @@ class BridgeTable(Table[BridgeConfig]):
     """The kind of ``[[bridge]]``."""
 
     def read(self, value: object, place: Place) -> BridgeConfig:
-        """A bridge whose ports all have names; the port LOCAL may have its bridge's."""
+        """A bridge whose ports all have names; the port LOCAL may have its bridge's.  The socket
+        that ``snoop`` asks for is one of :attr:`BridgeConfig.listen`."""
         bridge = super().read(value, place)
         ports = []
         for index, port in enumerate(bridge.ports):
@@ -404,4 +423,16 @@ class BridgeTable(Table[BridgeConfig]):
                 where = place.at("port").item(index).at("name")
                 raise where.error(f"missing; must be {_NAME.allowed}")
             ports.append(attrs.evolve(port, name=port.name or bridge.name))
-        return attrs.evolve(bridge, ports=tuple(ports))
+        listen = bridge.listen
+        if bridge.snoop:
+            listen = (*listen, self._snoop(bridge.name, place))
+        return attrs.evolve(bridge, ports=tuple(ports), listen=listen)
+
+    @staticmethod
+    def _snoop(name: str, place: Place) -> ListenerConfig:
+        """Where ovs-ofctl looks for a bridge's snoops."""
+        try:
+            target = values.passive_target(f"punix:{name}.snoop", place)
+        except ValueError as error:
+            raise place.at("snoop").error(str(error), True) from None
+        return ListenerConfig(target=target, snoop=True)

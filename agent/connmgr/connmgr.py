@@ -61,11 +61,12 @@ class ConnectionManager(Service):
         max_connections: int = MAX_CONNECTIONS,
         hello_timeout: float = 30.0,
         packet_in_limits: tuple[int, int] = PACKET_IN_LIMITS,
+        snoops: Iterable[BoundSocket] = (),
     ) -> None:
         """
         :param switch: which executes requests, and whose observer this object is to be.
-        :param versions: like ``controllers``, ``listeners`` and ``packet_in_limits``, see
-            :meth:`agent.connmgr.members.Members.configure`.
+        :param versions: like ``controllers``, ``listeners``, ``packet_in_limits`` and ``snoops``,
+            see :meth:`agent.connmgr.members.Members.configure`.
         :param tls: the certificate; needed for ``ssl:`` and ``pssl:``.
         :param max_connections: that one listener accepts at once.
         :param hello_timeout: seconds that a peer has to say HELLO.
@@ -80,7 +81,9 @@ class ConnectionManager(Service):
         self._members = Members(
             switch, reactor, self.roles, self, tls, limits, max_connections, hello_timeout
         )
-        self._new = self._members.configure(versions, controllers, listeners, packet_in_limits)
+        self._new = self._members.configure(
+            versions, controllers, listeners, packet_in_limits, snoops
+        )
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -112,6 +115,7 @@ class ConnectionManager(Service):
         controllers: Iterable[ControllerSettings],
         listeners: Iterable[tuple[BoundSocket, float]],
         packet_in_limits: tuple[int, int] = PACKET_IN_LIMITS,
+        snoops: Iterable[BoundSocket] = (),
     ) -> Deferred[None]:
         """Have other settings from now on, while it runs; connections that they allow stay.
 
@@ -120,7 +124,7 @@ class ConnectionManager(Service):
 
         :returns: fires when all that had to go is closed, after a second at most.
         """
-        new = self._members.configure(versions, controllers, listeners, packet_in_limits)
+        new = self._members.configure(versions, controllers, listeners, packet_in_limits, snoops)
         for member in new:
             member.start()
         return self._members.left()
@@ -134,6 +138,10 @@ class ConnectionManager(Service):
             found += [
                 status.of_session(session, now - since)
                 for session, since in listener.sessions.items()
+            ]
+        for snooped in self._members.snoop_listeners:
+            found += [
+                status.of_snoop(snoop, now - since) for snoop, since in snooped.sessions.items()
             ]
         return found
 
@@ -159,6 +167,8 @@ class ConnectionManager(Service):
     def session_ready(self, session: OFConn) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self.session_audience(session)
+        if session.settings.kind is ConnectionKind.PRIMARY:
+            self._members.snoops.watch(session)
         self._controllers_changed(session)
 
     def session_admitted(self, session: OFConn) -> None:
@@ -172,6 +182,7 @@ class ConnectionManager(Service):
     def session_lost(self, session: OFConn, reason: str) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self.audience.update(session)
+        self._members.snoops.unwatch(session)
         self._log.debug("{connection}: {reason}", connection=session.name, reason=reason)
         if session.settings.kind is ConnectionKind.PRIMARY and session.admitted:
             self.last_admitted = max(self.last_admitted, session.channel.last_received)

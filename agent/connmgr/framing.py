@@ -21,7 +21,7 @@ class of bug of its own.)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from twisted.internet.interfaces import (
@@ -54,6 +54,7 @@ class FrameProtocol(Protocol):
     :ivar received: frames given to the receiver.
     :ivar sent: messages sent.
     :ivar reading: whether the transport is being read; not while there is enough to do.
+    :ivar tap: sees each frame that is given to the receiver, and each that is sent; None: nobody.
     :ivar lost: whether the transport is gone, or is being closed.
     :ivar transport: whose consumer and producer sides are used as well.
     """
@@ -67,6 +68,7 @@ class FrameProtocol(Protocol):
         self.sent = 0
         self.reading = True
         self.lost = False
+        self.tap: Callable[[bytes], None] | None = None
         self._limits = limits
         self._clock = clock
         self._receiver = receiver
@@ -172,6 +174,8 @@ class FrameProtocol(Protocol):
         if self.lost:
             return
         self.sent += 1
+        if self.tap is not None:
+            self.tap(data)
         replies = self._replies
         replies.add(data)
         if not self._working or replies.size >= BATCH:
@@ -182,9 +186,16 @@ class FrameProtocol(Protocol):
         if self.lost:
             return
         self.sent += 1
-        self._replies.add_stream(frames)
+        self._replies.add_stream(frames if self.tap is None else self._tapped(frames))
         if not self._working:
             self._replies.flush(self.transport)
+
+    def _tapped(self, frames: Iterator[bytes]) -> Iterator[bytes]:
+        """The frames, of which each is seen when it is made."""
+        for frame in frames:
+            if self.tap is not None:
+                self.tap(frame)
+            yield frame
 
     def close(self, timeout: float | None = None) -> None:
         """Close the connection when what is queued has been sent (streams are cut off).
@@ -280,6 +291,8 @@ class FrameProtocol(Protocol):
                     frame = found
             left -= 1
             self.received += 1
+            if self.tap is not None:
+                self.tap(frame)
             if not receive(frame):
                 # It may also be that the receiver has closed the connection.
                 if self.lost:
@@ -300,6 +313,8 @@ class FrameProtocol(Protocol):
             if overtakes(frame):
                 self.received += 1
                 left -= 1
+                if self.tap is not None:
+                    self.tap(frame)
             else:
                 self._waiting.append(frame)
                 self._waiting_bytes += len(frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.python.failure import Failure
 from zope.interface import Interface
@@ -12,7 +12,6 @@ from agent.openflow.errors import ErrorCode
 
 if TYPE_CHECKING:
     from agent.connmgr.framing import FrameProtocol
-    from agent.connmgr.ofconn import OFConn
 
 
 class IFrameReceiver(Interface):
@@ -65,19 +64,22 @@ class Switch(Protocol):
         """See :meth:`agent.ofproto.ofproto.OFProto.release`."""
 
 
-class Owner(Protocol):
+S_contra = TypeVar("S_contra", contravariant=True)
+
+
+class Owner(Protocol[S_contra]):
     """Who has made a session and hears how it goes.  Must not re-enter it."""
 
-    def session_ready(self, session: OFConn) -> None:
+    def session_ready(self, session: S_contra) -> None:
         """A version is agreed on."""
 
-    def session_admitted(self, session: OFConn) -> None:
+    def session_admitted(self, session: S_contra) -> None:
         """The peer has done something that it does only if it wants to control us."""
 
-    def session_audience(self, session: OFConn) -> None:
+    def session_audience(self, session: S_contra) -> None:
         """It has begun or ceased to want asynchronous messages."""
 
-    def session_lost(self, session: OFConn, reason: str) -> None:
+    def session_lost(self, session: S_contra, reason: str) -> None:
         """It is over.  Called once, also when no version was ever agreed on."""
 
 

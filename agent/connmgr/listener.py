@@ -8,7 +8,7 @@ bounded: beyond it connections are closed at once, rather than left to time out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import (
@@ -23,7 +23,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.interfaces import Owner
-from agent.connmgr.ofconn import OFConn
 from agent.connmgr.reconnect import STOP_TIMEOUT
 from agent.connmgr.settings import SessionSettings
 from agent.connmgr.target import Target
@@ -45,11 +44,25 @@ class BoundSocket(Protocol):
         """Listen no more, unless it was handed over."""
 
 
-MakeSession = Callable[[Target, "IAddress | None", Owner], OFConn]
+class Session(Protocol):
+    """What is made for a connection: a frame receiver (``IFrameReceiver``) with settings."""
+
+    settings: SessionSettings
+
+    def close(self, timeout: float | None = None) -> None:
+        """End it when what is queued has been sent, in ``timeout`` seconds at most."""
+
+    def reconfigure(self, settings: SessionSettings) -> None:
+        """Go on with other settings."""
+
+
+S = TypeVar("S", bound=Session)
+
+MakeSession = Callable[[Target, "IAddress | None", Owner[S]], S]
 """Makes a session for a connection from an address to a listener, with the given owner."""
 
 
-class ServiceListener(Factory):
+class ServiceListener(Factory, Generic[S]):
     """What accepts connections on one socket, and owns their sessions.
 
     :ivar target: what it listens on, with the port there is.
@@ -66,8 +79,8 @@ class ServiceListener(Factory):
         bridge: str,
         bound: BoundSocket,
         clock: IReactorTime,
-        make_session: MakeSession,
-        owner: Owner,
+        make_session: MakeSession[S],
+        owner: Owner[S],
         tls: ContextFactory | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
@@ -79,7 +92,7 @@ class ServiceListener(Factory):
         """
         self.target = bound.target
         self.bound = bound
-        self.sessions: dict[OFConn, float] = {}
+        self.sessions: dict[S, float] = {}
         self.refused = 0
         self._bridge = bridge
         self._clock = clock
@@ -130,7 +143,7 @@ class ServiceListener(Factory):
                 session.close(STOP_TIMEOUT)
         return DeferredList(waits).addCallback(lambda _: None)
 
-    def reconfigure(self, make_session: MakeSession, settings: SessionSettings) -> None:
+    def reconfigure(self, make_session: MakeSession[S], settings: SessionSettings) -> None:
         """Make other sessions from now on, and let those that are open have other settings."""
         self._make_session = make_session
         for session in list(self.sessions):
@@ -156,19 +169,19 @@ class ServiceListener(Factory):
 
     # --- Owner -----------------------------------------------------------------------------------
 
-    def session_ready(self, session: OFConn) -> None:
+    def session_ready(self, session: S) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self._owner.session_ready(session)
 
-    def session_admitted(self, session: OFConn) -> None:
+    def session_admitted(self, session: S) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self._owner.session_admitted(session)
 
-    def session_audience(self, session: OFConn) -> None:
+    def session_audience(self, session: S) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self._owner.session_audience(session)
 
-    def session_lost(self, session: OFConn, reason: str) -> None:
+    def session_lost(self, session: S, reason: str) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self.sessions.pop(session, None)
         self._owner.session_lost(session, reason)

@@ -32,6 +32,7 @@ from agent.connmgr.settings import (
     Limits,
     SessionSettings,
 )
+from agent.connmgr.snoop import MAX_SNOOPS, Snoop, Snoops
 from agent.connmgr.target import Kind, Target
 from agent.connmgr.tls import ContextFactory
 
@@ -78,6 +79,8 @@ class Members:
 
     :ivar controllers: those that are dialled, in the order of the configuration.
     :ivar listeners: those that accept, likewise.
+    :ivar snoop_listeners: those that accept snoops, likewise.
+    :ivar snoops: the snoops themselves.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Members:
         switch: Switch,
         reactor: Any,
         roles: Roles,
-        owner: Owner,
+        owner: Owner[OFConn],
         tls: ContextFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
         max_connections: int = MAX_CONNECTIONS,
@@ -98,7 +101,9 @@ class Members:
         :param hello_timeout: seconds that a peer has to say HELLO.
         """
         self.controllers: dict[Target, ReconnectingConnection] = {}
-        self.listeners: list[ServiceListener] = []
+        self.listeners: list[ServiceListener[OFConn]] = []
+        self.snoop_listeners: list[ServiceListener[Snoop]] = []
+        self.snoops = Snoops()
         self._switch = switch
         self._bridge = switch.name
         self._reactor = reactor
@@ -120,6 +125,7 @@ class Members:
         controllers: Iterable[ControllerSettings],
         listeners: Iterable[tuple[BoundSocket, float]],
         packet_in_limits: tuple[int, int] = PACKET_IN_LIMITS,
+        snoops: Iterable[BoundSocket] = (),
     ) -> list[Member]:
         """Have just these members.
 
@@ -128,6 +134,8 @@ class Members:
             that is being served is the same object as before.
         :param packet_in_limits: ``packet_in_rate`` and ``packet_in_burst`` (see
             :class:`agent.connmgr.settings.SessionSettings`) where a controller has none of its own.
+        :param snoops: sockets that listen, as above, whose clients get copies of what is said to
+            and by the controllers.
         :returns: the new members, which are to be started.
         :raises ValueError: for a target that cannot be dialled.
         """
@@ -135,12 +143,14 @@ class Members:
         self._packet_in_limits = packet_in_limits
         new: list[Member] = []
         self._listen(listeners, new)
+        self._listen_for_snoops(snoops, new)
         self._dial(controllers, new)
         return new
 
     def stop(self) -> Deferred[None]:
         """Close everything; fires when all of it is closed, after a second at most."""
         members: list[Member] = [*self.controllers.values(), *self.listeners]
+        members += self.snoop_listeners
         for member in members:
             self._leave(member)
         return self.left()
@@ -187,7 +197,7 @@ class Members:
         target = wanted.target
         name = f"{self._bridge}<->{target}"
 
-        def make_session(owner: Owner) -> OFConn:
+        def make_session(owner: Owner[OFConn]) -> OFConn:
             return self._session(name, self._primary(target), owner)
 
         endpoint = self._endpoint(target)
@@ -233,8 +243,36 @@ class Members:
         for gone in before.values():
             self._leave(gone)
 
-    def _service(self, settings: SessionSettings) -> MakeSession:
-        def make_session(target: Target, peer: IAddress | None, owner: Owner) -> OFConn:
+    def _listen_for_snoops(self, snoops: Iterable[BoundSocket], new: list[Member]) -> None:
+        settings = self._settings(ConnectionKind.SNOOP, 0)
+
+        def make_session(target: Target, peer: IAddress | None, owner: Owner[Snoop]) -> Snoop:
+            name = f"{self._bridge}<->{self._peer_name(target, peer)}"
+            return Snoop(name, settings, owner, self.snoops)
+
+        before = {listener.bound: listener for listener in self.snoop_listeners}
+        self.snoop_listeners = []
+        for bound in snoops:
+            listener = before.pop(bound, None)
+            if listener is None:
+                listener = ServiceListener(
+                    self._bridge,
+                    bound,
+                    self._reactor,
+                    make_session,
+                    self.snoops,
+                    self._tls,
+                    MAX_SNOOPS,
+                )
+                new.append(listener)
+            else:
+                listener.reconfigure(make_session, settings)
+            self.snoop_listeners.append(listener)
+        for gone in before.values():
+            self._leave(gone)
+
+    def _service(self, settings: SessionSettings) -> MakeSession[OFConn]:
+        def make_session(target: Target, peer: IAddress | None, owner: Owner[OFConn]) -> OFConn:
             name = f"{self._bridge}<->{self._peer_name(target, peer)}"
             return self._session(name, settings, owner)
 
@@ -250,7 +288,7 @@ class Members:
 
     # --- sessions --------------------------------------------------------------------------------
 
-    def _session(self, name: str, settings: SessionSettings, owner: Owner) -> OFConn:
+    def _session(self, name: str, settings: SessionSettings, owner: Owner[OFConn]) -> OFConn:
         return OFConn(name, self._switch, self._reactor, settings, self._roles, owner)
 
     def _primary(self, target: Target) -> SessionSettings:

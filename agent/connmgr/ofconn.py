@@ -100,7 +100,7 @@ class OFConn(Speaker):
         clock: IReactorTime,
         settings: SessionSettings,
         roles: Roles,
-        owner: Owner,
+        owner: Owner[OFConn],
     ) -> None:
         super().__init__(name, settings.limits)
         self.settings = settings

@@ -249,8 +249,8 @@ class ReconnectingConnection:
         endpoint: IStreamClientEndpoint,
         clock: IReactorTime,
         max_backoff: float,
-        make_session: Callable[[Owner], OFConn],
-        owner: Owner,
+        make_session: Callable[[Owner[OFConn]], OFConn],
+        owner: Owner[OFConn],
     ) -> None:
         """
         :param name: ``bridge<->target``.

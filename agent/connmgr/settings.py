@@ -57,6 +57,7 @@ class ConnectionKind(enum.Enum):
 
     PRIMARY = "primary"  # we dialled a controller
     SERVICE = "service"  # somebody connected to a listener
+    SNOOP = "snoop"  # somebody connected to see what the others say
 
 
 @attrs.frozen

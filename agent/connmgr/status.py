@@ -8,6 +8,7 @@ from agent.connmgr.negotiation import version_name
 from agent.connmgr.ofconn import OFConn
 from agent.connmgr.reconnect import ReconnectingConnection
 from agent.connmgr.settings import ConnectionKind
+from agent.connmgr.snoop import Snoop
 
 
 @attrs.frozen(kw_only=True)
@@ -15,7 +16,7 @@ class ConnectionStatus:
     """A connection at one moment.
 
     :ivar name: ``bridge<->target``.
-    :ivar kind: a controller that we dial, or one of those who connect to us.
+    :ivar kind: a controller that we dial, or what those want who connect to us.
     :ivar state: as Open vSwitch has it: ``ACTIVE``, ``BACKOFF``, ...
     :ivar since: how long, in seconds.
     :ivar last_error: why the last attempt failed or session ended; empty: never.
@@ -31,6 +32,7 @@ class ConnectionStatus:
     :ivar packet_ins_queued: packets that wait because there were too many a second.
     :ivar packet_ins_limited: packets that had to wait for that reason.
     :ivar packet_ins_overflowed: those of them which were dropped, because too many waited.
+    :ivar copies_dropped: of a snoop, messages that it was not sent because it does not read.
     :ivar outstanding: requests that are in flight, or whose replies are being prepared.
     :ivar backlog: bytes that wait behind a postponed message.
     :ivar queued: messages that wait for the peer to read.
@@ -55,6 +57,7 @@ class ConnectionStatus:
     packet_ins_queued: int = 0
     packet_ins_limited: int = 0
     packet_ins_overflowed: int = 0
+    copies_dropped: int = 0
     outstanding: int = 0
     backlog: int = 0
     queued: int = 0
@@ -89,6 +92,24 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         queued=channel.queued,
         waiting_for=session.waiting_for,
         waiting_xid=session.waiting_xid,
+    )
+
+
+def of_snoop(snoop: Snoop, since: float) -> ConnectionStatus:
+    """The status of a snoop.
+
+    :param since: how long it has been there, in seconds.
+    """
+    channel = snoop.channel
+    return ConnectionStatus(
+        name=snoop.name,
+        kind=ConnectionKind.SNOOP,
+        state="ACTIVE",
+        since=since,
+        received=channel.received,
+        sent=channel.sent,
+        copies_dropped=snoop.dropped,
+        queued=channel.queued,
     )
 
 

@@ -65,7 +65,7 @@ class ReconnectCase(SessionCase):
     def make(self, max_backoff: float = 8) -> ReconnectingConnection:
         """A connection with the endpoint."""
 
-        def make_session(owner: Owner) -> OFConn:
+        def make_session(owner: Owner[OFConn]) -> OFConn:
             settings = SessionSettings(VERSIONS)
             return OFConn("br0<->c", self.switch, self.clock, settings, self.roles, owner)
 
