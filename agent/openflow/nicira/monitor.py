@@ -9,6 +9,7 @@ Source: ``nicira-ext.h``, ``openflow-1.3.h`` and ``ofp-monitor.c`` of Open vSwit
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -232,7 +233,10 @@ def _encode_ofp_match(match: Match) -> tuple[bytes, int]:
 
 
 def _encode_instructions13(instructions: Instructions, match: Match, most: int) -> bytes:
-    data = instructions13.encode_instructions(instructions, match)
+    try:
+        data = instructions13.encode_instructions(instructions, match)
+    except struct.error:
+        return b""  # a rule of 1.0 may have more actions than fit an instruction
     return data if len(data) <= most else b""
 
 
