@@ -54,6 +54,7 @@ class Bridge(Service):
         """See :class:`agent.service.BridgeFactory`."""
         self.config = config
         self.drain = 0.0
+        self._listeners = listeners
         self._for_good = False
         self.ofproto = OFProto(
             config.name,
@@ -139,18 +140,19 @@ class Bridge(Service):
         :param listeners: one for each of ``config.listen``.
         :returns: fires when what is not wanted any more is closed.
         """
-        snoops = {wanted.target: wanted.snoop for wanted in self.config.listen}
+        before = dict(zip(self._listeners, self.config.listen, strict=True))
         for listener, wanted in zip(listeners, config.listen, strict=True):
-            if snoops.get(wanted.target, wanted.snoop) != wanted.snoop:
+            if listener in before and before[listener].snoop != wanted.snoop:
                 # Somebody else serves it from now on.
                 listener.keep()
         self.config = config
+        self._listeners = listeners
         lifecycle.reconfigure(
             self.ofproto,
             config.max_pending,
             config.watchdog,
-            OFP10 in config.versions,
-            config.tables,
+            miss_to_controller=OFP10 in config.versions,
+            tables=config.tables,
         )
         closed = self.connections.reconfigure(
             config.versions, config.controllers, **_members(config, listeners)

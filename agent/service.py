@@ -1,26 +1,34 @@
-"""The whole agent while it runs: its bridges, and the control socket."""
+"""The whole agent while it runs: its bridges, the control socket, and how all that changes."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import attrs
-from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from agent import reload
 from agent.admin import coverage
 from agent.admin.commands import commands
 from agent.admin.commands_bridges import Bridge
+from agent.admin.config import load
 from agent.admin.config_bridge import BridgeConfig
-from agent.admin.listeners import Listener, close_all
+from agent.admin.listeners import Listener, bind, close_all
+from agent.admin.schema import ConfigError
 from agent.admin.unixctl import UnixctlServer
 from agent.admin.vlog import Vlog
+from agent.connmgr.tls import Credentials
+from agent.prepare import Held, Listen, Prepared, PreparedBridge, prepare
+from agent.reload import Plan, Reloaded
+from drivers.interfaces import IDriver
 
 
 class StartError(SystemExit, Exception):
@@ -31,54 +39,117 @@ class StartError(SystemExit, Exception):
     """
 
 
+class StoppedError(Exception):
+    """The agent does not run (any more)."""
+
+
+class BridgeService(Protocol):
+    """A bridge, as far as it is started, changed and stopped: :class:`agent.bridge.Bridge`.
+
+    :ivar drain: seconds that its operations in flight have to end when it is stopped.
+    """
+
+    drain: float
+    name: str
+
+    def setName(self, name: str) -> None:
+        """See :class:`twisted.application.service.IService`, like the next two."""
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Start it, if the parent runs."""
+
+    def disownServiceParent(self) -> Deferred[None] | None:
+        """Stop it, if the parent runs."""
+
+    def reconfigure(self, config: BridgeConfig, listeners: Sequence[Listener]) -> Deferred[None]:
+        """Change what is warm.
+
+        :param listeners: one for each of ``config.listen``.
+        :returns: fires when what is not wanted any more is closed.
+        """
+
+    def discard_rules(self) -> None:
+        """When it is stopped, it is for good: its rules are to be deleted then."""
+
+
+class BridgeFactory(Protocol):
+    """Makes one bridge: :class:`agent.bridge.Bridge`, or what a test has instead."""
+
+    def __call__(
+        self,
+        config: BridgeConfig,
+        reactor: Any,
+        driver: IDriver,
+        listeners: Sequence[Listener],
+        credentials: Credentials,
+    ) -> BridgeService:
+        """A service; nothing happens until it is started.
+
+        :param driver: made for it, not started.
+        :param listeners: one for each of ``config.listen``, in the same order.
+        :param credentials: for TLS.
+        """
+
+
 @attrs.frozen
 class _Bridge:
-    """What is said about a bridge when it runs."""
+    """A bridge that runs, or is about to."""
 
-    service: IService
+    service: BridgeService
     config: BridgeConfig
     listeners: Sequence[Listener]
+
+    def held(self) -> list[Held]:
+        """Its sockets."""
+        pairs = zip(self.config.listen, self.listeners, strict=True)
+        return [Held(self.config.name, wanted.target, listener) for wanted, listener in pairs]
 
 
 class AgentService(MultiService):
     """The whole agent.
 
+    :ivar config: what it was made from, or last reloaded.
     :ivar vlog: what it logs with.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, vlog: Vlog) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        reactor: Any,
+        make_bridge: BridgeFactory,
+        vlog: Vlog,
+        listen: Listen = bind,
+    ) -> None:
+        """Make the agent; nothing happens until it is started.
+
+        :param prepared: what it needs.
+        :param listen: opens the sockets that a reload asks for.
+        """
         MultiService.__init__(self)
-        self._reactor = reactor
+        self.config = prepared.config
         self.vlog = vlog
-        self._bridges: list[_Bridge] = []
-        self._listeners: list[Listener] = []
+        self._reactor = reactor
+        self._make_bridge = make_bridge
+        self._listen = listen
+        self._credentials = Credentials(prepared.options)
+        self._bridges: dict[str, _Bridge] = {}
+        self._fingerprint = prepared.fingerprint
+        self._control: tuple[UnixctlServer, Listener] | None = None
+        self._parting: dict[UnixctlServer, IDelayedCall] = {}
+        self._reloading: Deferred[None] | None = None
+        self._asked: list[Deferred[Reloaded]] = []
+        for one in prepared.bridges.values():
+            self._add(one)
+        self._set_control(prepared.control)
 
     @property
     def bridges(self) -> Mapping[str, Bridge]:
         """The bridges by name, as the commands of the control socket use them."""
-        return {one.config.name: cast(Bridge, one.service) for one in self._bridges}
+        return {name: cast(Bridge, one.service) for name, one in self._bridges.items()}
 
-    def exit(self) -> None:
-        """Begin to stop the agent."""
-        self._reactor.stop()
-
-    def add_control(self, listener: Listener) -> None:
-        """Take the control socket; the bridges are all there already."""
-        self._listeners.append(listener)
-        registry = commands(self, self._reactor, self.vlog)
-        server = UnixctlServer(self._reactor, listener, registry)
-        server.setServiceParent(self)  # type: ignore[no-untyped-call]
-
-    def add_bridge(
-        self, service: IService, config: BridgeConfig, listeners: Sequence[Listener]
-    ) -> None:
-        """Take a bridge that was just made."""
-        self._bridges.append(_Bridge(service, config, listeners))
-        self._listeners += listeners
-        service.setName(config.name)
-        service.setServiceParent(self)
+    # --- life ------------------------------------------------------------------------------------
 
     def setServiceParent(self, parent: Any) -> None:
         """Tell the application, which twistd has made just now, how to log."""
@@ -97,7 +168,7 @@ class AgentService(MultiService):
                 service.startService()
             except Exception as error:
                 self._log.debug("{bridge} cannot start", bridge=service.name, log_failure=Failure())
-                close_all(self._listeners)
+                close_all(one.listener for one in self._held())
                 coverage.process.stop()
                 text = f"ofagent: {service.name}: cannot start: {error}"
                 # twistd has redirected sys.stderr into the log by now.
@@ -105,21 +176,80 @@ class AgentService(MultiService):
                     sys.__stderr__.write(text + "\n")
                 raise StartError(text) from error
         # Not before: until then a signal would end the process without stopping anything.
-        for bridge in self._bridges:
-            self._reactor.callWhenRunning(self._greet, bridge)
+        for bridge in self._bridges.values():
+            name = bridge.config.name
+            self._reactor.callWhenRunning(self._greet, name, bridge.listeners)
 
     def stopService(self) -> Deferred[None]:
-        """Stop everything; fires when all of it has stopped."""
+        """Stop everything; fires when all of it has stopped, which takes bounded time."""
         coverage.process.stop()
-        return cast("Deferred[None]", MultiService.stopService(self))
+        for call in self._parting.values():
+            call.cancel()
+        self._parting.clear()
+        waits: list[Deferred[Any]] = [MultiService.stopService(self)]
+        if self._reloading is not None:
+            # What it has begun to stop is not ours any more.
+            waits.append(self._reloading)
+        return DeferredList(waits).addCallback(lambda _: None)
 
-    def _greet(self, bridge: _Bridge) -> None:
+    def exit(self) -> None:
+        """Begin to stop the agent."""
+        self._reactor.stop()
+
+    def _add(self, wanted: PreparedBridge) -> _Bridge:
+        """Have another bridge, which is started if the agent runs.
+
+        :raises Exception: when it cannot start.
+        """
+        config, listeners = wanted.config, wanted.listeners
+        service = self._make_bridge(
+            config, self._reactor, wanted.driver, listeners, self._credentials
+        )
+        service.drain = self.config.agent.drain
+        service.setName(config.name)
+        try:
+            service.setServiceParent(self)
+        except Exception:
+            # It does not run, and so there is nothing to stop.
+            service.disownServiceParent()
+            raise
+        bridge = self._bridges[config.name] = _Bridge(service, config, listeners)
+        return bridge
+
+    def _set_control(self, listener: Listener | None) -> None:
+        """Have this control socket; the one before goes when its last command is answered."""
+        before = self._control
+        if before is not None and before[1] is listener:
+            return
+        self._control = None
+        if listener is not None:
+            server = UnixctlServer(
+                self._reactor, listener, commands(self, self._reactor, self.vlog)
+            )
+            self._control = server, listener
+            server.setServiceParent(self)  # type: ignore[no-untyped-call]
+        if before is not None:
+            server, _ = before
+            self._parting[server] = self._reactor.callLater(0, self._part, server)
+
+    def _part(self, server: UnixctlServer) -> None:
+        del self._parting[server]
+        server.disownServiceParent()  # type: ignore[no-untyped-call]
+
+    def _held(self) -> list[Held]:
+        """The sockets in use."""
+        found = [one for bridge in self._bridges.values() for one in bridge.held()]
+        if self._control is not None:
+            _, listener = self._control
+            found.append(Held("", listener.target, listener))
+        return found
+
+    def _greet(self, name: str, listeners: Sequence[Listener]) -> None:
         """Say where a bridge listens, and what to type to see it."""
-        name = bridge.config.name
-        for listener in bridge.listeners:
+        for listener in listeners:
             self._log.info("{bridge}: listening on {target}", bridge=name, target=listener.target)
         # ovs-ofctl finds a bridge by its name, as a socket NAME.mgmt in its run directory.
-        paths = [Path(listener.target.path) for listener in bridge.listeners]
+        paths = [Path(listener.target.path) for listener in listeners]
         for path in paths:
             if path.name == f"{name}.mgmt":
                 self._log.info(
@@ -127,3 +257,111 @@ class AgentService(MultiService):
                     bridge=name,
                     directory=shlex.quote(str(path.parent)),
                 )
+
+    # --- reload ----------------------------------------------------------------------------------
+
+    def reload(self) -> Deferred[Reloaded]:
+        """Read the configuration again, and make it so; see :mod:`agent.reload`.
+
+        While that is under way, all who ask for it get the result of a second one, for the file may
+        have changed meanwhile.
+
+        :returns: what happened.  Fails with :class:`~agent.admin.schema.ConfigError` when the file
+            is wrong, and with :class:`StoppedError` when the agent does not run; nothing has
+            happened then.  Cancelling it stops nothing.
+        """
+        asked: Deferred[Reloaded] = Deferred()
+        self._asked.append(asked)
+        if self._reloading is None:
+            self._begin_reload()
+        return asked
+
+    def _begin_reload(self) -> None:
+        asked, self._asked = self._asked, []
+        over: Deferred[None] = Deferred()
+        self._reloading = over
+        Deferred.fromCoroutine(self._reload()).addBoth(self._reloaded, asked, over)
+
+    def _reloaded(
+        self, result: Reloaded | Failure, asked: Iterable[Deferred[Reloaded]], over: Deferred[None]
+    ) -> None:
+        self._reloading = None
+        for one in asked:
+            one.callback(result)
+        if self._asked and self._reloading is None:
+            self._begin_reload()
+        over.callback(None)
+
+    async def _reload(self) -> Reloaded:
+        if not self.running:
+            raise StoppedError("the agent does not run")
+        try:
+            config = load(self.config.path, self.config.place.file)
+            prepared = prepare(config, self._listen, self._held())
+        except ConfigError as error:
+            reload.note_refusal(error)
+            raise
+        running = {name: bridge.config for name, bridge in self._bridges.items()}
+        plan = Plan(self.config, config, running)
+        self._change_process(plan, prepared)
+        await DeferredList(self._change_bridges(plan, prepared))
+        failed = {name: self._start(prepared.bridges[name]) for name in plan.comes}
+        if self.running:
+            self._set_control(prepared.control)
+        else:
+            prepared.discard()
+        result = plan.result({name: error for name, error in failed.items() if error})
+        reload.note(result)
+        return result
+
+    def _change_process(self, plan: Plan, prepared: Prepared) -> None:
+        """Change what concerns no bridge, but for the control socket."""
+        old, self.config = self.config.agent, prepared.config
+        new = self.config.agent
+        # What the operator has set since stays, unless the file has changed.
+        if new.log_level != old.log_level:
+            self.vlog.set_level(new.log_level)
+        if new.log_format != old.log_format:
+            self.vlog.set_form(new.log_format)
+        plan.compare_certificates(self._fingerprint, prepared.fingerprint)
+        self._fingerprint = prepared.fingerprint
+        self._credentials.use(prepared.options)
+        for bridge in self._bridges.values():
+            bridge.service.drain = new.drain
+
+    def _change_bridges(self, plan: Plan, prepared: Prepared) -> list[Deferred[Any]]:
+        """Stop those that go, and change those that stay; returns what to wait for."""
+        waits: list[Deferred[Any]] = []
+        wanted = prepared.bridges
+        taken = {id(listener) for one in wanted.values() for listener in one.listeners}
+        for name, bridge in self._bridges.items():
+            own = wanted[name].listeners if name in plan.stays else ()
+            for listener in bridge.listeners:
+                if id(listener) in taken and listener not in own:
+                    listener.keep()
+        for name in plan.goes:
+            service = self._bridges.pop(name).service
+            service.discard_rules()
+            waits.append(maybeDeferred(service.disownServiceParent))
+        for name, found in plan.stays.items():
+            if found:
+                config, listeners = wanted[name].config, wanted[name].listeners
+                before = self._bridges[name]
+                waits.append(before.service.reconfigure(config, listeners))
+                self._bridges[name] = _Bridge(before.service, config, listeners)
+                self._greet(name, [one for one in listeners if one not in before.listeners])
+        return waits
+
+    def _start(self, wanted: PreparedBridge) -> str:
+        """Start a bridge; returns why that is not possible, if it is not."""
+        name = wanted.config.name
+        try:
+            if not self.running:
+                raise StoppedError("the agent is being stopped")
+            self._add(wanted)
+        except Exception as error:
+            self._log.debug("{bridge} cannot start", bridge=name, log_failure=Failure())
+            close_all(wanted.listeners)
+            return str(error) or type(error).__name__
+        self._greet(name, wanted.listeners)
+        return ""

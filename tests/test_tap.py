@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import attrs
 from twisted.application.service import Application, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python import usage
@@ -18,12 +19,12 @@ from zope.interface import implementer
 
 import agent
 from agent import tap
-from agent.admin.config import Config
 from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener
 from agent.admin.schema import ConfigError
 from agent.admin.vlog import Vlog
 from agent.connmgr.target import Target
+from agent.connmgr.tls import Credentials
 from agent.service import AgentService, StartError
 from drivers import registry
 from drivers.interfaces import IDriver, OptionError
@@ -43,16 +44,25 @@ class FakeBridge(Service):
     def __init__(
         self,
         config: BridgeConfig,
-        agent: Config,
         reactor: Any,
         driver: IDriver,
         listeners: Sequence[Listener],
+        credentials: Credentials,
     ) -> None:
         self.config = config
-        self.agent = agent
         self.reactor = reactor
         self.driver = driver
         self.listeners = listeners
+        self.credentials = credentials
+        self.drain = 0.0
+
+    def reconfigure(self, config: BridgeConfig, listeners: Sequence[Listener]) -> Deferred[None]:
+        """Never asked for here."""
+        raise AssertionError
+
+    def discard_rules(self) -> None:
+        """Never asked for here."""
+        raise AssertionError
 
 
 class BrokenBridge(FakeBridge):
@@ -154,7 +164,8 @@ class BuildTests(TapCase):
         first, second = cast(list[FakeBridge], list(service))
         config = self.load(self.file.read_bytes())
         self.assertEqual((first.config, second.config), config.bridges)
-        self.assertEqual((first.agent, second.agent), (config, config))
+        self.assertEqual((first.drain, second.drain), (5.0, 5.0))
+        self.assertIs(first.credentials, second.credentials)
         self.assertEqual((first.driver, second.driver), ("driver 1", "driver 2"))
         self.assertEqual(
             [str(one.target) for one in first.listeners],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -48,6 +48,12 @@ class Agent(Protocol):
 
     def exit(self) -> object:
         """Begin to stop the agent."""
+
+    def reload(self) -> Deferred[Any]:
+        """Read the configuration again; fires with what has changed, whose text is for people.
+
+        Fails with :class:`~agent.admin.schema.ConfigError` when nothing has.
+        """
 
 
 def choose(agent: Agent, name: str | None) -> dict[str, Bridge]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
+from typing import NoReturn
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 import agent as package
 from agent.admin.commands_bridges import Agent
 from agent.admin.coverage import Coverage
+from agent.admin.schema import ConfigError
 from agent.admin.unixctl import CommandError, CommandRegistry
 from agent.admin.vlog import Vlog
 
 
 class ProcessCommands:
-    """``version``, ``exit`` and ``memory/show``."""
+    """``version``, ``exit``, ``ofagent/reload`` and ``memory/show``."""
 
     def __init__(self, agent: Agent, clock: IReactorTime) -> None:
         self._agent = agent
@@ -25,6 +29,7 @@ class ProcessCommands:
         """Add the commands."""
         registry.register("version", "", 0, 0, self.version)
         registry.register("exit", "", 0, 0, self.exit)
+        registry.register("ofagent/reload", "", 0, 0, self.reload)
         registry.register("memory/show", "", 0, 0, self.memory)
 
     @staticmethod
@@ -36,6 +41,15 @@ class ProcessCommands:
         """Stop the agent, when this was answered."""
         self._clock.callLater(0, self._agent.exit)
         return ""
+
+    def reload(self) -> Deferred[str]:
+        """Read the configuration again; what has changed, when it has."""
+
+        def refused(failure: Failure) -> NoReturn:
+            failure.trap(ConfigError)
+            raise CommandError(f"nothing has changed: {failure.getErrorMessage()}")
+
+        return self._agent.reload().addCallbacks(str, refused)
 
     def memory(self) -> str:
         """What memory is used for, and how much there is in all: ``name:count`` of each."""

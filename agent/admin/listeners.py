@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    ILoggingContext,
     IProtocol,
     IProtocolFactory,
     IReactorSocket,
@@ -41,7 +42,7 @@ SOCKET_MODE: Final = 0o770
 """Who may connect to a UNIX socket: as with Open vSwitch, owner and group."""
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, ILoggingContext)
 class _Gate:
     """What the reactor knows as the factory of a socket.
 
@@ -53,6 +54,10 @@ class _Gate:
     def buildProtocol(self, addr: Any) -> IProtocol | None:
         """Somebody has connected."""
         return None if self.serving is None else self.serving.buildProtocol(addr)
+
+    def logPrefix(self) -> str:
+        """Twisted logs whose a port is."""
+        return type(self.serving).__name__
 
     def doStart(self) -> None:
         """There is a port now."""
@@ -77,23 +82,24 @@ class Listener:
     _kept: bool = attrs.field(default=False, init=False)
 
     def listen(self, reactor: IReactorSocket, factory: IProtocolFactory) -> IListeningPort:
-        """Let the reactor accept from now on, for this factory; nobody else's turn may it be.
+        """Let the reactor accept from now on, for this factory; a turn that there is, is over.
 
         For TLS the factory is one that wraps, like
         :class:`twisted.protocols.tls.TLSMemoryBIOFactory`.
         """
-        assert self._gate.serving is None, "it is somebody else's turn"
+        before, self._gate.serving = self._gate.serving, factory
         self._kept = False
-        self._gate.serving = factory
         factory.doStart()
-        if self._port is None:
+        if before is not None:
+            before.doStop()
+        elif self._port is None:
             self._port = self._adopted(reactor)
         else:
             cast(Any, self._port).startReading()
         return _Turn(self, factory)
 
     def keep(self) -> None:
-        """When the turn ends that is now, go on listening: there will be another."""
+        """When the turn that is now ends, go on listening: there will be another."""
         self._kept = True
 
     def close(self) -> None:

@@ -170,6 +170,23 @@ class Vlog:
                 # A full disk, a closed pipe: there is nobody to tell, and nothing must stop for it.
                 _unwritten.count += 1
 
+    def set_level(self, level: str) -> None:
+        """Log just this much from now on, of every module and everywhere.
+
+        :param level: one of :data:`LEVELS`.
+        """
+        self.levels.set(LEVELS[level].name)
+
+    def set_form(self, form: str) -> None:
+        """Write lines in another form from now on, but to the system's log.
+
+        :param form: ``text`` or ``json``.
+        """
+        with self._lock:
+            for name, destination in self.destinations.items():
+                if isinstance(destination, StreamDestination):
+                    self.destinations[name] = attrs.evolve(destination, form=form)
+
     def attach(self, application: Any) -> None:
         """Make this the log of a Twisted application.
 

@@ -84,6 +84,11 @@ class Admission:
             self._promised[requester] = None
             condition.clear()
 
+    def resize(self, limit: int) -> None:
+        """Change :attr:`limit`; of more groups than that, those in flight stay."""
+        self.limit = limit
+        self.grant()
+
     def stop(self) -> None:
         """Forget who waits: the bridge is going."""
         self._waiting.clear()

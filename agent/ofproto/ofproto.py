@@ -150,7 +150,7 @@ class OFProto:
         self._expirer = Internal(f"{name}<->expiry")
         self.admission = Admission(max_pending)
         self.ledger = OperationLedger(
-            clock, driver.submit, self._committed, self.admission, watchdog, self._halted
+            clock, driver.submit, self._committed, self.admission, watchdog, self.halted
         )
         self.flushing: Flush | None = None
         self._flusher = Internal(f"{name}<->flush")
@@ -203,7 +203,7 @@ class OFProto:
         self.ledger.stop()
         return self.driver.stop()
 
-    def _halted(self) -> bool:
+    def halted(self) -> bool:
         """Whether somebody has halted the hardware on purpose."""
         return IClog.providedBy(self.driver) and IClog(self.driver).clogged
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -40,10 +41,22 @@ class FakeAgent:
     """Some bridges.
 
     :ivar exits: how often it was told to stop.
+    :ivar reloads: what each reload answers, or fails with.
     """
 
     bridges: dict[str, FakeBridge] = attrs.Factory(dict)
     exits: int = 0
+    reloads: list[object] = attrs.Factory(list)
+
+    def reload(self) -> Deferred[Any]:
+        """What the test has put there."""
+        return execute(self._reload)
+
+    def _reload(self) -> object:
+        result = self.reloads.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def exit(self) -> None:
         """Count it."""

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 import agent
 from agent.admin.commands import commands
 from agent.admin.coverage import Coverage
+from agent.admin.schema import ConfigError
 from agent.admin.vlog import StreamDestination, Vlog
 from agent.openflow.messages import FlowModCommand
 from tests.admin.agents import CommandCase, FakeAgent, FakeBridge, FaultyDriver
@@ -40,6 +41,7 @@ class AllTests(CommandCase):
                 "fdb/stats-show": "BRIDGE",
                 "list-commands": "",
                 "memory/show": "",
+                "ofagent/reload": "",
                 "ofproto/clog": "[BRIDGE]",
                 "ofproto/flush": "[BRIDGE]",
                 "ofproto/list": "",
@@ -91,7 +93,7 @@ class DriverTests(SwitchTestCase, CommandCase):
 
 
 class ProcessTests(SwitchTestCase, CommandCase):
-    """``version``, ``exit`` and ``memory/show``."""
+    """``version``, ``exit``, ``ofagent/reload`` and ``memory/show``."""
 
     def setUp(self) -> None:
         """One bridge."""
@@ -109,6 +111,13 @@ class ProcessTests(SwitchTestCase, CommandCase):
         self.assertEqual(self.agent.exits, 0)
         self.turn()
         self.assertEqual(self.agent.exits, 1)
+
+    def test_reload(self) -> None:
+        """What has changed is the answer; a file that is wrong is an error, in one line."""
+        self.agent.reloads += ["br0: restarted", ConfigError("f", "a.b", 1, "must be 2")]
+        self.assertEqual(self.run_command("ofagent/reload"), "br0: restarted")
+        refused = self.command_refused("ofagent/reload")
+        self.assertEqual(refused, "nothing has changed: f: a.b = 1: must be 2")
 
     def test_memory(self) -> None:
         """What uses memory is counted, in alphabetical order, as Open vSwitch writes it."""

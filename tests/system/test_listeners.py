@@ -264,6 +264,19 @@ class TurnTests(ListenerCase):
         self.hand_over(f"punix:{self.path}")
         self.assertFalse(self.path.exists())
 
+    def test_take_over(self) -> None:
+        """A turn can begin before the one before has ended, which then ends by itself."""
+        listener = self.bind("ptcp:0:127.0.0.1")
+        first, second = Turn(b"first"), Turn(b"second")
+        port = listener.listen(self.reactor, first)
+        again = listener.listen(self.reactor, second)
+        self.assertEqual((first.running, second.running), (False, True))
+        port.stopListening()
+        self.assertEqual(self.answer(self.connect(listener.target)), b"second")
+        again.stopListening()
+        self.spin()
+        self.assertEqual(self.reactor.getReaders(), self.own)
+
     def test_nobody_comes(self) -> None:
         """A listener that was kept for nobody can be closed."""
         listener = self.bind(f"punix:{self.path}")
