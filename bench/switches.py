@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -74,14 +75,22 @@ name = "{driver}"
 
 
 class Agent:
-    """The agent, as ``twistd`` starts it."""
+    """The agent, as ``twistd`` starts it.
 
-    def __init__(self, directory: Path, driver: str = "software") -> None:
+    :param devices: the network devices that are its ports 1, 2 ...
+    """
+
+    def __init__(
+        self, directory: Path, driver: str = "software", devices: Sequence[str] = ()
+    ) -> None:
         self.name = f"ofagent ({driver})"
         self.address = ("127.0.0.1", free_port())
         directory.mkdir(parents=True)
         config = directory / "ofagent.toml"
-        config.write_text(CONFIGURATION.format(port=self.address[1], driver=driver))
+        text = CONFIGURATION.format(port=self.address[1], driver=driver)
+        for number, device in enumerate(devices, 1):
+            text += f'[[bridge.port]]\nnumber = {number}\nname = "{device}"\n'
+        config.write_text(text)
         self._log = (directory / "log").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "twisted", "ofagent", "--config", str(config)],
@@ -101,11 +110,14 @@ class Agent:
 
 
 class OpenVSwitch:
-    """``ovsdb-server`` and ``ovs-vswitchd`` of Debian, with a bridge in user space; needs root."""
+    """``ovsdb-server`` and ``ovs-vswitchd`` of Debian, with a bridge in user space; needs root.
+
+    :param devices: the network devices that are its ports 1, 2 ...
+    """
 
     name = "Open vSwitch"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, devices: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True)
         self._environment = dict.fromkeys(
             ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(directory)
@@ -135,6 +147,9 @@ class OpenVSwitch:
             "other-config:disable-in-band=true",
             *("--", "set-controller", "br0", f"ptcp:{self.address[1]}:127.0.0.1"),
         )
+        for number, device in enumerate(devices, 1):
+            port = ("--", "set", "interface", device, f"ofport_request={number}")
+            self._call("ovs-vsctl", f"--db={remote}", "add-port", "br0", device, *port)
         self.pid = int(self._pidfiles[0].read_text())
         wait_for(self.address)
 
