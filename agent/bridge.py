@@ -2,28 +2,28 @@
 
 Nothing is decided here.  A bridge makes its three parts from the configuration, introduces them to
 each other, and starts and stops them in the right order: the hardware before anybody can ask for
-it, and the connections before the hardware goes.
+it, and the connections before the hardware goes.  While it runs, it passes on what is configured
+anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.ssl import CertificateOptions
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
 import agent as package
-from agent.admin.config import Config
 from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener
 from agent.connmgr.addresses import KernelNextHops
 from agent.connmgr.connmgr import ConnectionManager
 from agent.connmgr.failopen import FailOpen, Standalone, trigger_duration
 from agent.connmgr.inband import InBand, Remote
-from agent.connmgr.tls import context_factory
+from agent.connmgr.tls import Credentials
+from agent.ofproto import lifecycle
 from agent.ofproto.ofproto import OFProto
 from agent.openflow.messages import OFP10
 from drivers.interfaces import IDriver
@@ -32,7 +32,8 @@ from drivers.interfaces import IDriver
 class Bridge(Service):
     """A switch with its connections.
 
-    :ivar config: what it was made from.
+    :ivar config: what it was made from, and is to be now.
+    :ivar drain: seconds that its operations in flight have to end when it is stopped.
     :ivar ofproto: the switch.
     :ivar connections: its connections.
     :ivar fail_open: what it does when its controllers are gone.
@@ -45,16 +46,16 @@ class Bridge(Service):
     def __init__(
         self,
         config: BridgeConfig,
-        agent: Config,
         reactor: Any,
         driver: IDriver,
         listeners: Sequence[Listener],
+        credentials: Credentials,
     ) -> None:
-        """See :class:`agent.tap.BridgeFactory`.
-
-        :raises ConfigError: when the certificates cannot be used.
-        """
+        """See :class:`agent.service.BridgeFactory`."""
         self.config = config
+        self.drain = 0.0
+        self._listeners = listeners
+        self._for_good = False
         self.ofproto = OFProto(
             config.name,
             config.datapath_id,
@@ -71,18 +72,8 @@ class Bridge(Service):
             reactor,
             config.versions,
             config.controllers,
-            [
-                (listener, wanted.inactivity_probe)
-                for listener, wanted in zip(listeners, config.listen, strict=True)
-                if not wanted.snoop
-            ],
-            _certificates(config, agent),
-            packet_in_limits=(config.controller_rate_limit, config.controller_burst_limit),
-            snoops=[
-                listener
-                for listener, wanted in zip(listeners, config.listen, strict=True)
-                if wanted.snoop
-            ],
+            tls=credentials,
+            **_members(config, listeners),
         )
         self.ofproto.observer = self.connections
         self.fail_open = FailOpen(self.ofproto, reactor, self.connections)
@@ -106,9 +97,17 @@ class Bridge(Service):
         self.in_band.configure(remotes, config.in_band_queue, config.in_band_next_hops)
 
     def startService(self) -> None:
-        """Start the hardware, then the connections."""
+        """Start the hardware, then the connections.
+
+        :raises Exception: what keeps it from working; then nothing of it works.
+        """
         self.ofproto.start()
-        self.connections.startService()
+        try:
+            self.connections.startService()
+        except BaseException:
+            self.connections.stopService()
+            lifecycle.stop(self.ofproto)
+            raise
         super().startService()  # type: ignore[no-untyped-call]
         self._log.info(
             "{bridge}: datapath {datapath_id:016x}, driver {driver}",
@@ -118,20 +117,55 @@ class Bridge(Service):
         )
 
     def stopService(self) -> Deferred[None]:
-        """Close the connections, then stop the hardware; what is in flight is forgotten."""
+        """Close the connections, let what is in flight end, then stop the hardware.
+
+        Fires in bounded time: :attr:`drain` seconds and a few more.
+        """
+        if not self.running:
+            return succeed(None)
         super().stopService()  # type: ignore[no-untyped-call]
-        closed = self.connections.stopService()
-        return cast("Deferred[None]", closed.addCallback(lambda _: self.ofproto.stop()))
+        waits = [
+            self.connections.stopService(),
+            lifecycle.drain(self.ofproto, self.drain, self._for_good),
+        ]
+        return DeferredList(waits).addCallback(lambda _: lifecycle.stop(self.ofproto))
+
+    def discard_rules(self) -> None:
+        """When it is stopped, it is for good: its rules are to be deleted then."""
+        self._for_good = True
+
+    def reconfigure(self, config: BridgeConfig, listeners: Sequence[Listener]) -> Deferred[None]:
+        """Change what is warm, while it runs.
+
+        :param listeners: one for each of ``config.listen``.
+        :returns: fires when what is not wanted any more is closed.
+        """
+        before = dict(zip(self._listeners, self.config.listen, strict=True))
+        for listener, wanted in zip(listeners, config.listen, strict=True):
+            if listener in before and before[listener].snoop != wanted.snoop:
+                # Somebody else serves it from now on.
+                listener.keep()
+        self.config = config
+        self._listeners = listeners
+        lifecycle.reconfigure(
+            self.ofproto,
+            config.max_pending,
+            config.watchdog,
+            miss_to_controller=OFP10 in config.versions,
+            tables=config.tables,
+        )
+        closed = self.connections.reconfigure(
+            config.versions, config.controllers, **_members(config, listeners)
+        )
+        self._set_policies(config)
+        return closed
 
 
-def _certificates(config: BridgeConfig, agent: Config) -> CertificateOptions | None:
-    """What TLS needs, when any of the bridge's targets is to use it."""
-    targets = [wanted.target for wanted in config.listen]
-    targets += [wanted.target for wanted in config.controllers]
-    tls = agent.tls
-    if tls is None or not any(target.secure for target in targets):
-        return None
-    try:
-        return context_factory(tls.certificate, tls.private_key, tls.ca)
-    except (OSError, ValueError) as error:
-        raise agent.place.at("tls").error(f"cannot be used: {error}") from error
+def _members(config: BridgeConfig, listeners: Sequence[Listener]) -> dict[str, Any]:
+    """What the connections are told beside versions and controllers."""
+    pairs = list(zip(listeners, config.listen, strict=True))
+    return {
+        "listeners": [(one, wanted.inactivity_probe) for one, wanted in pairs if not wanted.snoop],
+        "snoops": [one for one, wanted in pairs if wanted.snoop],
+        "packet_in_limits": (config.controller_rate_limit, config.controller_burst_limit),
+    }
