@@ -89,6 +89,9 @@ class Switch:
         self.groups.append(group)
         return group
 
+    def process(self, data: bytes, in_port: int) -> None:
+        """No packet is ever kept."""
+
     def release(self, requester: Any) -> None:
         """Nothing is kept."""
 
@@ -109,6 +112,9 @@ class Owner:
     """Not interested."""
 
     def session_ready(self, session: OFConn) -> None:
+        """See :class:`agent.connmgr.interfaces.Owner`."""
+
+    def session_admitted(self, session: OFConn) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
 
     def session_audience(self, session: OFConn) -> None:

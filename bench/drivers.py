@@ -21,7 +21,7 @@ from agent.openflow.actions import ApplyActions, DecNwTtl, Instructions, Output,
 from agent.openflow.fields import ETH_DST
 from agent.openflow.match import Match
 from drivers.asic.driver import create as create_asic
-from drivers.interfaces import Counters, IOperation, IRule, OperationKind
+from drivers.interfaces import Counters, IOperation, IRule, OperationKind, Target
 from drivers.software.driver import create as create_software
 from drivers.testing.contract import FRAME
 from drivers.testing.fakes import FakeEntry, FakeHost
@@ -64,6 +64,7 @@ class Operation:
     __slots__ = ("kind", "old", "rule")
 
     completed = 0
+    target = Target.RULE
 
     def __init__(self, kind: OperationKind, rule: Rule, old: Rule | None = None) -> None:
         self.kind = kind

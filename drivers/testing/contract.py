@@ -176,8 +176,8 @@ class DriverContractTests(ContractHarness):
         driver, host = self.started()
         can = driver.capabilities
         entries: list[tuple[Any, Any]] = []
+        self.assertEqual(bool(can.group_types), bool(can.max_groups))
         for kind in can.group_types:
-            self.assertGreater(can.max_groups, 0)
             watch = {"watch_port": 1} if kind == GroupType.FF else {}
             bucket = Bucket(int(kind == GroupType.SELECT), actions=(Output(1),), **watch)
             group = FakeGroup(kind + 1, kind, (bucket,))
@@ -187,8 +187,6 @@ class DriverContractTests(ContractHarness):
             bands = tuple(MeterBand(kind, 1000) for kind in can.band_types)[: can.max_bands]
             meter = FakeMeter(1, unit, bands)
             entries.append((meter, meter.modified(unit)))
-        if not entries:
-            raise SkipTest("it offers neither groups nor meters")
         for entry, changed in entries:
             (rule,) = self.rules(driver, 1)
             named = rule.modified(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -123,8 +124,9 @@ class KernelTests(SynchronousTestCase):
         module: Any = ModuleType("pyroute2")
         module.IPRoute, module.NetlinkError = FakeRoutes, FakeNetlinkError
         self.patch(FakeRoutes, "closed", 0)
-        self.patch(sys, "modules", {**sys.modules, "pyroute2": module})
-        found = look_up_in_kernel([*FakeRoutes.routes, "203.0.113.1"])
+        # The import statement looks into the very dictionary that sys.modules was at first.
+        with patch.dict(sys.modules, pyroute2=module):
+            found = look_up_in_kernel([*FakeRoutes.routes, "203.0.113.1"])
         self.assertEqual(
             found,
             {

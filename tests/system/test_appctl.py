@@ -240,7 +240,10 @@ class AppctlTests(TestCase):
         """The simulated hardware is halted, made to fail, and looked at, while rules are on their
         way to it."""
         switch = OFProto(
-            "br1", 2, find("asic").create({"profile": "instant"}, [], []), self.reactor
+            "br1",
+            2,
+            find("asic").create({"profile": "instant", "scheduler": "fifo"}, [], []),
+            self.reactor,
         )
         switch.observer = Observer()
         switch.start()
