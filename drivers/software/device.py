@@ -88,7 +88,8 @@ class DevicePort(Port):
         """See that the port can be had; raises :exc:`PortError` when it never will."""
 
     def take(self, link: Link | None) -> None:
-        """The device is there as ``link`` says, or it is not there (None).
+        """The device is there as ``link`` says, or it is not there (None), which it always is
+        before another takes its place.
 
         :raises OSError: when it cannot be used.
         """

@@ -79,7 +79,7 @@ class Link:
 
 
 Changed = Callable[["Link | None"], None]
-"""Takes a device as it is now; None: it is gone."""
+"""Takes a device as it is now; None: it is gone.  Before a device of another index comes None."""
 
 
 class LinkMonitor:

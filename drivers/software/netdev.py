@@ -19,6 +19,7 @@ Source: packet(7); Linux, ``linux/if_packet.h``.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import sys
@@ -96,12 +97,9 @@ class PacketSocket:
             opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
         except PermissionError:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        try:
+        # Before Linux 4.20 it fails; read() then ignores them one by one.
+        with contextlib.suppress(OSError):
             opened.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-        except OSError as error:
-            # Before Linux 4.20; read() then ignores them one by one.
-            if error.errno != errno.ENOPROTOOPT:
-                raise
         opened.bind((link.name, ETH_P_ALL))
         promiscuous = _membership.pack(link.index, PACKET_MR_PROMISC, 0)
         opened.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, promiscuous)
@@ -198,8 +196,6 @@ class NetdevPort(DevicePort):
     the log; a device that is no Ethernet will never do, and keeps the agent from starting.
     """
 
-    _index = 0
-
     def prepare(self) -> None:
         """See that packet sockets may be opened, also when there is no device to open one on."""
         try:
@@ -218,8 +214,7 @@ class NetdevPort(DevicePort):
         if link is None:
             self.lost()
             return
-        if self._medium is None or link.index != self._index:
-            self.detach()
+        if self._medium is None:
             if not link.ethernet:
                 raise PortError(self.number, self.name, "the device is no Ethernet device")
             try:
@@ -228,5 +223,4 @@ class NetdevPort(DevicePort):
                 code = error.errno or errno.ENODEV
                 problem = f"cannot be opened: {error.strerror}"
                 raise PortError(self.number, self.name, problem, code) from error
-            self._index = link.index
         self.set_link(link.running, link.hw_addr, link_settings(self._system, link.name))

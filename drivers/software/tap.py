@@ -154,8 +154,7 @@ class TapPort(DevicePort):
     def lost(self) -> None:
         """The device was deleted: make it again, a little later."""
         super().lost()
-        if self._again is None:
-            self._again = self._reactor.callLater(MAKE_AGAIN, self._make_again)
+        self._again = self._reactor.callLater(MAKE_AGAIN, self._make_again)
 
     def _make_again(self) -> None:
         self._again = None

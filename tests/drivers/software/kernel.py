@@ -71,6 +71,7 @@ class FakeDescriptor:
 
     def take(self) -> Any:
         """The next of the queue."""
+        assert self.number in self.kernel.descriptors, "read from a closed descriptor"
         if not self.queue:
             raise BlockingIOError(errno.EAGAIN, "nothing there")
         item = self.queue.popleft()
