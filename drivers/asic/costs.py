@@ -90,6 +90,10 @@ class Run:
         self._kind, self._table, self._since, self.count = kind, table, begun, 1
         return False
 
+    def end(self) -> None:
+        """What comes next is not written together with what came before."""
+        self._kind = None
+
     def copy(self) -> Run:
         """Another with the same present batch."""
         copy = Run(self.limit)

@@ -10,6 +10,7 @@ Options::
     faults = ["fail every 10"]      # see drivers.asic.faults
     scheduler = "greedy"            # off, fifo, optimal: see drivers.scheduling; default: fifo
                                     # where the profile has gaps, else greedy
+    select = "flow"                 # what SELECT groups share out: flows, or each "packet"
 
 :mod:`drivers.asic.profile` says what a profile is.
 """
@@ -22,6 +23,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from agent.openflow.group_messages import GroupType
 from drivers.asic.hardware import Hardware
 from drivers.asic.layout import make_layout
 from drivers.asic.profile import Profile, load
@@ -35,10 +37,11 @@ from drivers.interfaces import (
     IOperation,
     OptionError,
     TableCapabilities,
+    Target,
 )
 from drivers.options import Options, restricted
 from drivers.scheduling import DEFAULT_POLICY, POLICIES
-from drivers.software.datapath import Datapath
+from drivers.software.datapath import SELECT_BY, Datapath
 from drivers.software.ports import Ports
 from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED
 
@@ -60,6 +63,7 @@ class AsicDriver(Datapath):
         ports: Ports,
         seed: int,
         policy: str = DEFAULT_POLICY,
+        by_packet: bool = False,
     ) -> None:
         self.profile = profile
         self._policy = policy
@@ -77,10 +81,19 @@ class AsicDriver(Datapath):
             tables=tuple(tables),
             hardware=f"Simulated ASIC ({profile.name})",
             reserved_ports=RESERVED,
+            group_types=frozenset(GroupType if profile.groups else ()),
+            max_groups=profile.groups,
+            bucket_actions=ACTIONS,
+            watch_types=frozenset({GroupType.SELECT, GroupType.FF}),
+            max_meters=profile.meters,
         )
         super().__init__(
-            capabilities, {table_id: tcam.rules for table_id, tcam in tcams.items()}, ports
+            capabilities,
+            {table_id: tcam.rules for table_id, tcam in tcams.items()},
+            ports,
+            by_packet,
         )
+        self.hardware.show_packets = self.set_numbered
 
     def start(self, host: IDriverHost) -> None:
         """Power on, and open the ports.
@@ -128,6 +141,7 @@ class AsicDriver(Datapath):
     def show(self) -> Mapping[str, object]:
         """The profile, what the hardware is doing, and how full it is."""
         hardware = self.hardware
+        memories = hardware.memories
         return {
             "profile": f"{self.profile.name} ({self.profile.kind}: {self.profile.source})",
             "scheduler": self._policy,
@@ -139,6 +153,8 @@ class AsicDriver(Datapath):
             "busy": f"{hardware.busy:.3f} s",
             "clogged": hardware.clogged,
             "faults": "; ".join(map(str, hardware.faults.armed)),
+            "groups": f"{memories[Target.GROUP].used}/{memories[Target.GROUP].size}",
+            "meters": f"{memories[Target.METER].used}/{memories[Target.METER].size}",
             "entries": ", ".join(
                 f"{table.table_id}: {table.used}/{table.size}" for table in hardware.tables.values()
             ),
@@ -161,6 +177,7 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
     seed = given.integer("seed", 0, (1 << 63) - 1, 0)
     faults = given.sequence("faults", 'texts like "fail every 10"', ())
     policy = given.one_of("scheduler", POLICIES, default_policy(profile))
+    select = given.one_of("select", SELECT_BY, SELECT_BY[0])
     given.finish()
     offered = [
         TableCapabilities(
@@ -173,7 +190,14 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
         )
         for table in profile.tables
     ]
-    driver = AsicDriver(profile, restricted(offered, tables), Ports.configured(ports), seed, policy)
+    driver = AsicDriver(
+        profile,
+        restricted(offered, tables),
+        Ports.configured(ports),
+        seed,
+        policy,
+        select == "packet",
+    )
     for place, text in enumerate(faults):
         try:
             driver.hardware.faults.arm(text.split() if isinstance(text, str) else ())

@@ -31,7 +31,7 @@ from typing import Final
 import attrs
 
 from agent.openflow.text import format_instructions, format_match
-from drivers.interfaces import IOperation
+from drivers.interfaces import IOperation, Target
 
 GRAMMAR: Final = (
     "fail, stall, lose, duplicate or late SECONDS, each followed by nothing (the next operation), "
@@ -208,6 +208,10 @@ class Faults:
 def describe(operation: IOperation) -> str:
     """An operation in the words of ``ovs-ofctl``."""
     rule = operation.rule
+    if operation.target is Target.GROUP:
+        return f"{operation.kind.value} group_id={rule.group_id}"
+    if operation.target is Target.METER:
+        return f"{operation.kind.value} meter={rule.meter_id}"
     return (
         f"{operation.kind.value} table={rule.table_id},cookie={rule.cookie:#x},"
         f"priority={rule.priority},{format_match(rule.match)} "

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final
@@ -27,13 +27,15 @@ from agent.openflow.errors import FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from drivers.asic.costs import Costs, Run
 from drivers.asic.faults import Effect, Faults
 from drivers.asic.model import AsicModel
+from drivers.asic.numbered import Memory
 from drivers.asic.profile import Jitter, Profile
 from drivers.asic.tcam import Key, Tcam, key_of
-from drivers.interfaces import IOperation, OperationKind
+from drivers.interfaces import IOperation, OperationKind, Target
 from drivers.scheduling import Scheduler
 
 ADD: Final = OperationKind.ADD
 DELETE: Final = OperationKind.DELETE
+RULE: Final = Target.RULE
 
 MAX_TURN: Final = 100
 """How many operations are finished in one turn of the reactor, so that it can do other things."""
@@ -94,6 +96,9 @@ class Hardware:
     """The chip.
 
     :ivar tables: what it holds, by number.
+    :ivar memories: the groups and the meters it holds.
+    :ivar show_packets: called when an operation on one of these is finished: packets meet it from
+        then on.
     :ivar faults: what goes wrong with it.
     :ivar clogged: whether it is halted.
     :ivar done: how many operations it has finished well.
@@ -110,6 +115,11 @@ class Hardware:
         :param policy: one of :data:`drivers.scheduling.POLICIES`.
         """
         self.tables = tables
+        self.memories = {
+            Target.GROUP: Memory(Target.GROUP, profile.groups),
+            Target.METER: Memory(Target.METER, profile.meters),
+        }
+        self.show_packets: Callable[[IOperation], object] = lambda operation: None
         self.faults = Faults()
         self.clogged = False
         self.done = 0
@@ -228,6 +238,8 @@ class Hardware:
 
     def _step(self, operation: IOperation, arrived: float, begun: float) -> Step:
         """Begin an operation: decide what becomes of it, and take or give room for it."""
+        if operation.target is not RULE:
+            return self._numbered(operation, begun)
         kind = operation.kind
         rule = operation.rule
         table = self.tables[rule.table_id]
@@ -277,6 +289,24 @@ class Hardware:
         if effect is not None and effect.stalls:
             step.seconds = _NEVER
         return step
+
+    def _numbered(self, operation: IOperation, begun: float) -> Step:
+        """The same for a group or a meter."""
+        memory = self.memories[operation.target]
+        self._run.end()
+        effect = self.faults.strike(operation) if self.faults.armed else None
+        resident = memory.used
+        error: Exception | None
+        if effect is not None and effect.fails:
+            error = OpenFlowError(memory.failure, "the hardware was made to refuse it")
+        else:
+            error = memory.begin(operation)
+        seconds = self._costs.seconds(operation.kind, resident, 0, False)
+        if self._share is not None:
+            seconds *= self._share(self._random())
+        if effect is not None and effect.stalls:
+            seconds = _NEVER
+        return Step(operation, begun, seconds, False, error, effect)
 
     def _absent(self, step: Step) -> Key | None:
         """The entry that an operation has taken out for the moment."""
@@ -328,6 +358,9 @@ class Hardware:
             return
         self.done += 1
         operation = step.operation
+        if operation.target is not RULE:
+            self.show_packets(operation)
+            return
         rule = operation.rule
         table = self.tables[rule.table_id]
         if operation.kind is DELETE:

@@ -12,6 +12,8 @@ Besides the keys that every profile has there are these, all optional::
     layout = "chunked"              # dense: see drivers.asic.layout
     free = "bottom"                 # top; with a dense layout, gaps: where the free room lies
     moves = "copy"                  # cut: an entry that is being moved is nowhere meanwhile
+    groups = 256                    # how many there is room for
+    meters = 256
     batch = 1                       # operations of one kind that are written together
     when_full = "reject"            # spill: to a table in software, with the times of [software]
     [add]
@@ -56,6 +58,9 @@ _DIRECTORY: Final = Path(__file__).with_name("profiles")
 """In a checkout a link to ``etc/profiles``, installed a directory."""
 
 MAX_MS: Final = 1_000_000.0
+DEFAULT_GROUPS: Final = 256
+DEFAULT_METERS: Final = 256
+"""Made up: what was measured of real switches says nothing of groups and meters."""
 MAX_SIZE: Final = 10_000_000
 
 _P5, _P50, _P95 = 0.05, 0.50, 0.95
@@ -198,6 +203,9 @@ class Profile:
     :ivar batch: how many operations of one kind on one table are written together.
     :ivar software: what anything costs in the table in software, to which goes what does not fit;
         None: that is refused.
+    :ivar groups: how many groups there is room for; they cost what rules cost that nothing has to
+        be moved for, and so do meters.
+    :ivar meters: how many meters.
     """
 
     name: str
@@ -215,6 +223,8 @@ class Profile:
     cuts: bool = False
     batch: int = 1
     software: Law | None = None
+    groups: int = DEFAULT_GROUPS
+    meters: int = DEFAULT_METERS
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Profile:
@@ -251,6 +261,8 @@ class Profile:
             options.one_of("moves", MOVES, MOVES[0]) == "cut",
             options.integer("batch", 1, MAX_SIZE, 1),
             Law.read(options.table("software")) if spills else None,
+            options.integer("groups", 0, MAX_SIZE, DEFAULT_GROUPS),
+            options.integer("meters", 0, MAX_SIZE, DEFAULT_METERS),
         )
         if how == "constant" and (profile.modify.per_entry or profile.modify.move):
             raise OptionError("modify.how", how, "must be another where the cost is not constant")
