@@ -8,12 +8,19 @@ V13 = ("-O", "OpenFlow13")
 
 
 class GroupTests(AgentCase):
-    """What an engineer types about groups."""
+    """What an engineer types about groups and meters.
+
+    :ivar driver: what the configuration says of it.
+    :ivar most: how many meters it has.
+    """
+
+    driver = 'name = "software"'
+    most = 1_000_000
 
     def setUp(self) -> None:
-        """Start an agent with the software driver."""
+        """Start an agent."""
         super().setUp()
-        self.start()
+        self.start(self.driver)
 
     def did(self, command: str, *arguments: str) -> str:
         """What a command that works says."""
@@ -112,5 +119,12 @@ class GroupTests(AgentCase):
         self.did("del-meters")
         self.assertNotIn("meter=", self.did("dump-meters"))
         features = self.did("meter-features")
-        self.assertIn("max_meter:1000000", features)
+        self.assertIn(f"max_meter:{self.most}", features)
         self.assertIn("drop dscp_remark", features)
+
+
+class AsicGroupTests(GroupTests):
+    """The same with the simulated ASIC."""
+
+    driver = 'name = "asic"\nprofile = "quanta"'
+    most = 256
