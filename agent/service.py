@@ -175,6 +175,8 @@ class AgentService(MultiService):
                 if sys.__stderr__ is not None:
                     sys.__stderr__.write(text + "\n")
                 raise StartError(text) from error
+        if self.config.agent.http is not None:
+            self._log.warn("agent.http is set, but this version serves neither metrics nor a page")
         # Not before: until then a signal would end the process without stopping anything.
         for bridge in self._bridges.values():
             name = bridge.config.name

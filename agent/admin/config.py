@@ -52,7 +52,8 @@ class AgentConfig:
         default=None,
         metadata=key(
             Text(values.HTTP, values.http, values.show_http),
-            "Where metrics (at /metrics) and the page (at /) are served.",
+            "Where metrics (at /metrics) and the page (at /) will be served; this version serves "
+            "neither, and says so when it starts.",
             change=RESTART,
             default="",
         ),

@@ -124,7 +124,7 @@ class _Driver:
     """The kind of ``[bridge.driver]``."""
 
     allowed: str = (
-        'a table with the key name ("asic", "software", "tcflower" or a plugin\'s) '
+        'a table with the key name ("asic", "software" or a plugin\'s) '
         "and the driver's own options"
     )
 

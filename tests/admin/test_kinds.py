@@ -51,7 +51,7 @@ class KeyErrorTests(FileCase):
         self.refused(
             BRIDGE,
             'bridge[0].driver: missing; must be a table with the key name ("asic", "software", '
-            "\"tcflower\" or a plugin's) and the driver's own options",
+            "or a plugin's) and the driver's own options",
         )
         self.refused(
             BRIDGE + "[bridge.driver]\nseed = 1",
