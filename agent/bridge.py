@@ -77,7 +77,7 @@ class Bridge(Service):
         )
         self.ofproto.observer = self.connections
         self.fail_open = FailOpen(self.ofproto, reactor, self.connections)
-        self.standalone = Standalone(self.ofproto)
+        self.standalone = Standalone(self.ofproto, enabled=False)
         self.in_band = InBand(self.ofproto, reactor, KernelNextHops(reactor))
         for policy in (self.fail_open, self.standalone, self.in_band):
             self.connections.add_policy(policy)
@@ -87,7 +87,7 @@ class Bridge(Service):
         """What the bridge does by itself."""
         standalone = config.fail_mode == "standalone"
         probes = [controller.inactivity_probe for controller in config.controllers]
-        self.standalone.enabled = standalone and not probes
+        self.standalone.set_enabled(standalone and not probes)
         self.fail_open.set_delay(trigger_duration(probes) if standalone and probes else None)
         remotes = []
         if config.in_band:

@@ -23,6 +23,7 @@ from agent.connmgr.interfaces import Policy, Switch
 from agent.connmgr.listener import MAX_CONNECTIONS, BoundSocket
 from agent.connmgr.members import ControllerSettings, Members
 from agent.connmgr.ofconn import OFConn
+from agent.connmgr.reconnect import ReconnectingConnection
 from agent.connmgr.roles import Roles
 from agent.connmgr.settings import (
     DEFAULT_LIMITS,
@@ -44,7 +45,7 @@ class ConnectionManager(Service):
     :ivar roles: who is master.
     :ivar audience: who is told what the switch says by itself.
     :ivar last_admitted: when a controller that had taken control was last heard of before it was
-        lost, or the start, in seconds of the clock.
+        lost, or when one was last added, in seconds of the clock.
     """
 
     _log = Logger()
@@ -126,6 +127,9 @@ class ConnectionManager(Service):
         """
         new = self._members.configure(versions, controllers, listeners, packet_in_limits, snoops)
         for member in new:
+            if isinstance(member, ReconnectingConnection):
+                # It has had no time yet.
+                self.last_admitted = self._reactor.seconds()
             member.start()
         return self._members.left()
 

@@ -208,16 +208,25 @@ class Standalone:
 
     def __init__(self, switch: OFProto, enabled: bool = True) -> None:
         self.enabled = enabled
+        self._running = False
         self._switch = switch
         self._requester = Internal(f"{switch.name}<->standalone", self._group_ended)
 
     def start(self) -> None:
         """See :class:`agent.connmgr.interfaces.Policy`, like the rest."""
+        self._running = True
         self.flushed()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Become, or cease to be, an ordinary switch: rules of before are not those of either."""
+        changed = enabled != self.enabled
+        self.enabled = enabled
+        if changed and self._running:
+            self._switch.flush()
 
     def stop(self) -> None:
         """Add no rule any more."""
-        self.enabled = False
+        self._running = False
 
     def controllers_changed(self) -> None:
         """There are none."""
@@ -227,7 +236,7 @@ class Standalone:
 
     def flushed(self) -> None:
         """Add the rule.  Nothing is in flight, so that nothing has to be waited for."""
-        if not self.enabled:
+        if not self.enabled or not self._running:
             return
         request = FlowMod(FlowModCommand.ADD, MATCH_ALL, 0, NORMAL)
         try:

@@ -286,15 +286,27 @@ class PartsTests(NormalSwitchCase):
         self.switch.flush()
         self.settle()
         self.assertEqual(self.found(), [(0, MATCH_ALL, NORMAL)])
-        for stop in (True, False):
-            if stop:
-                standalone.stop()
-            self.assertEqual(standalone.enabled, not stop)
-            self.switch.flush()
+        standalone.stop()
+        self.switch.flush()
+        self.settle()
+        self.assertEqual((self.rules(), self.calls()), ([], []))
+
+    def test_standalone_changes(self) -> None:
+        """Becoming one, or ceasing to be, flushes all rules; without a change nothing happens."""
+        standalone = Standalone(self.switch, enabled=False)
+        self.observer.on_flushed = standalone.flushed
+        standalone.set_enabled(True)
+        standalone.set_enabled(False)
+        self.assertIsNone(self.switch.flushing)
+        standalone.start()
+        self.add(PORT1)
+        for enabled in (False, True, True, False):
+            changed = enabled != standalone.enabled
+            standalone.set_enabled(enabled)
+            self.assertEqual(self.switch.flushing is not None, changed)
             self.settle()
-            self.assertEqual(len(self.rules()), not stop)
-            standalone.enabled = True
-        self.assertEqual(self.calls(), [])
+            if changed:
+                self.assertEqual(self.found(), [(0, MATCH_ALL, NORMAL)] if enabled else [])
 
     def test_standalone_refused(self) -> None:
         """A driver that cannot do it, and hardware that does not, are the operator's business."""

@@ -110,6 +110,17 @@ class PolicyTests(ManagerCase):
         controller.transport.lose(ConnectionDone())
         self.assertEqual(self.manager.last_admitted, 111)
 
+    def test_added(self) -> None:
+        """A controller that is added while the bridge runs gets its time; one that stays does not
+        get more."""
+        self.reactor.advance(50)
+        one, other = (Controller(Target.parse(f"tcp:192.0.2.{n}")) for n in (1, 2))
+        listeners = [(self.tcp, 5.0), (self.unix, 5.0)]
+        self.manager.reconfigure([4], [one], listeners)
+        self.assertEqual(self.manager.last_admitted, 100)
+        self.manager.reconfigure([4], [one, other], listeners)
+        self.assertEqual(self.manager.last_admitted, 150)
+
     def test_switch(self) -> None:
         """It is told of ports and of flushes."""
         self.heard()
