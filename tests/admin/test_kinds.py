@@ -50,7 +50,7 @@ class KeyErrorTests(FileCase):
         )
         self.refused(
             BRIDGE,
-            'bridge[0].driver: missing; must be a table with the key name ("asic", "software", '
+            'bridge[0].driver: missing; must be a table with the key name ("asic", "software" '
             "or a plugin's) and the driver's own options",
         )
         self.refused(
