@@ -435,7 +435,7 @@ class OFProto:
                 replies.append(
                     of.TableStats(
                         table.table_id,
-                        table.rules.count,
+                        table.rules.count - table.hidden,
                         counters.lookups,
                         counters.matches,
                         table.name,

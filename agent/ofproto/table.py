@@ -91,6 +91,7 @@ class FlowTable:
     :ivar deleting: those of them which delete, by ``(mask, value, priority)``: their rules are no
         longer in :attr:`rules`.
     :ivar adding: how many of them add.
+    :ivar hidden: how many of :attr:`rules` controllers neither see nor touch.
     :ivar ghosts: rules that are not in the table, of which the hardware may still have something:
         an ADD, or the DELETE which takes one back, was never confirmed.  By handle; the oldest are
         forgotten when there are more than the hardware has room for.
@@ -105,6 +106,7 @@ class FlowTable:
         "deleting",
         "evicts",
         "ghosts",
+        "hidden",
         "max_entries",
         "name",
         "pending",
@@ -121,6 +123,7 @@ class FlowTable:
         self.pending: dict[Operation, None] = {}
         self.deleting: dict[tuple[int, int, int], Operation] = {}
         self.adding = 0
+        self.hidden = 0
         self.evicts = evicts
         self.ghosts: dict[int, Rule] = {}
 
@@ -189,12 +192,16 @@ class FlowTable:
         rule.pending = operation
         if operation.kind is OperationKind.DELETE:
             self.rules.remove(rule.match, rule.priority)
+            if rule.priority > MAX_PRIORITY:
+                self.hidden -= 1
             match = rule.match
             self.deleting[match.mask, match.value, rule.priority] = operation
         else:
             self.rules.put(rule)
             if operation.old is None:
                 self.adding += 1
+                if rule.priority > MAX_PRIORITY:
+                    self.hidden += 1
             else:
                 # Whoever knows the entry as it was, such as expiry, must see it too.
                 operation.old.pending = operation
@@ -204,10 +211,14 @@ class FlowTable:
         rule = operation.rule
         if operation.kind is OperationKind.ADD:
             self.rules.remove(rule.match, rule.priority)
+            if rule.hidden:
+                self.hidden -= 1
         else:
             old = operation.old
             assert old is not None
             self.rules.put(old)
+            if rule.hidden and operation.kind is OperationKind.DELETE:
+                self.hidden += 1
 
     def end(self, operation: Operation) -> None:
         """The operation is over, whatever came of it: nothing is pending any more."""

@@ -100,10 +100,33 @@ class SetTests(HiddenTestCase):
         self.assertEqual(list(reply.flows), [])
         reply = self.successResultOf(self.handle(of.AggregateRequest()))
         self.assertEqual(reply.flow_count, 0)
+        self.assertEqual(self.active(), 0)
         for command in (DELETE, MODIFY):
             self.assertIsNone(self.send(command))
         self.assertEqual(self.installed(), [(FIRST.priority, FIRST.match)])
         self.assertEqual(self.rules()[0].instructions, FIRST.instructions)
+
+    def active(self) -> int:
+        """How many rules the first table has, as controllers see it."""
+        reply = self.successResultOf(self.handle(of.TableStatsRequest()))
+        count: int = reply.tables[0].active_count
+        return count
+
+    def test_counted(self) -> None:
+        """They are never counted, whatever becomes of their operations."""
+        self.switch.ledger.delete_attempts = 1
+        self.add(PORT1)
+        self.hidden.set([FIRST, SECOND])
+        self.turn()
+        self.assertEqual(self.active(), 1)
+        self.driver.fail(error=REFUSED)
+        self.driver.finish()
+        self.assertEqual((self.active(), len(self.rules())), (1, 2))
+        self.hidden.set([])
+        self.turn()
+        self.assertEqual((self.active(), len(self.rules())), (1, 1))
+        self.driver.fail()
+        self.assertEqual((self.active(), len(self.rules())), (1, 2))
 
     def test_beside_a_controller(self) -> None:
         """A controller's rule with the same match is another rule."""
