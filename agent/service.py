@@ -50,7 +50,6 @@ class BridgeService(Protocol):
     """
 
     drain: float
-    name: str
 
     def setName(self, name: str) -> None:
         """See :class:`twisted.application.service.IService`, like the next two."""
@@ -357,12 +356,13 @@ class AgentService(MultiService):
     def _start(self, wanted: PreparedBridge) -> str:
         """Start a bridge; returns why that is not possible, if it is not."""
         name = wanted.config.name
+        if not self.running:
+            close_all(wanted.listeners)
+            return "the agent is being stopped"
         try:
-            if not self.running:
-                raise StoppedError("the agent is being stopped")
             self._add(wanted)
         except Exception as error:
-            self._log.debug("{bridge} cannot start", bridge=name, log_failure=Failure())
+            self._log.failure("{bridge}: cannot start", bridge=name)
             close_all(wanted.listeners)
             return str(error) or type(error).__name__
         self._greet(name, wanted.listeners)

@@ -22,12 +22,14 @@ from OpenSSL.crypto import (
 )
 from OpenSSL.SSL import Context
 from OpenSSL.SSL import Error as ContextError
+from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
     TLSVersion,
     trustRootFromCertificates,
 )
+from zope.interface import implementer
 
 _END: Final = b"-----END CERTIFICATE-----"
 
@@ -39,6 +41,7 @@ class ContextFactory(Protocol):
         """For one connection; asked anew for each."""
 
 
+@implementer(IOpenSSLContextFactory)
 class Credentials:
     """The certificate, key and authorities of the agent, as they are now.
 
