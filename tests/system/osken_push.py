@@ -20,6 +20,13 @@ RULES = int(os.environ.get("OFAGENT_RULES", "0"))
 STATE = Path(os.environ.get("OFAGENT_STATE", os.devnull))
 
 
+def say(text: str) -> None:
+    """Have the file say this; whoever reads it meanwhile finds the old text or the new one."""
+    new = STATE.with_suffix(".new")
+    new.write_text(text)
+    new.replace(STATE)
+
+
 class Push(app_manager.OSKenApp):  # type: ignore[misc]
     """Pushes rules to every switch that connects."""
 
@@ -48,14 +55,14 @@ class Push(app_manager.OSKenApp):  # type: ignore[misc]
             actions = [parser.OFPActionOutput(2)]
             apply = parser.OFPInstructionActions(proto.OFPIT_APPLY_ACTIONS, actions)
             send(parser.OFPFlowMod(datapath, priority=10, match=match, instructions=[apply]))
-            STATE.write_text(str(index + 1))
+            say(str(index + 1))
             hub.sleep(0.005)
         send(parser.OFPBarrierRequest(datapath))
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def confirmed(self, event: object) -> None:
         """All rules are in the hardware, says the switch."""
-        STATE.write_text("done")
+        say("done")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class OsKenTests(AgentCase):
         controllers = f'controllers = ["tcp:127.0.0.1:{self.controller_port}"]\n'
         self.start_asic(5, bridge=controllers)
         first = self.start_controller()
-        self.wait(lambda: self.pushed().isdigit() and int(self.pushed()) > RULES // 4, "a push")
+        self.wait(lambda: int(self.pushed() or "0") > RULES // 4, "a push")
         first.kill()
         first.wait()
         self.assertNotEqual(self.pushed(), "done")
