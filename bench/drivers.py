@@ -63,8 +63,8 @@ class Operation:
 
     __slots__ = ("kind", "old", "rule")
 
-    completed = 0
     target = Target.RULE
+    completed = 0
 
     def __init__(self, kind: OperationKind, rule: Rule, old: Rule | None = None) -> None:
         self.kind = kind

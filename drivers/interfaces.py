@@ -31,7 +31,7 @@ from agent.openflow.group_messages import (
     MeterFlags,
 )
 from agent.openflow.match import Match
-from agent.openflow.messages import Port, PortDesc, PortReason, PortStats
+from agent.openflow.messages import FlowMod, Port, PortDesc, PortReason, PortStats
 
 ALL_FIELDS: Final = (1 << KEY_BITS) - 1
 """A :attr:`TableCapabilities.match_mask` that refuses nothing."""
@@ -314,6 +314,17 @@ class IDriverHost(Interface):
 
         Not called for what :meth:`IDriver.port_mod` was asked to do: it returns that.
         """
+
+    def learn(request: FlowMod) -> None:
+        """A packet teaches a rule: a MODIFY_STRICT that adds it where there is none, as in 1.0.
+
+        What comes of it the driver is told like of any other request: by operations, later; or not
+        at all, when it is known already, is refused, or comes too fast for the hardware.
+        """
+
+    def reduce_timeouts(rule: IRule, idle_timeout: int, hard_timeout: int) -> None:
+        """A connection ends: the timeouts of its rule shall be no longer than these, in seconds; 0:
+        that one stays."""
 
     def degraded(handle: int, reason: str) -> None:
         """An entry that had been confirmed is no longer as it should be in the hardware."""

@@ -23,6 +23,7 @@ from agent.ofproto.flow_mod import FlowMods
 from agent.ofproto.flush import Flush
 from agent.ofproto.groups import Group, GroupMods, outermost_first
 from agent.ofproto.interfaces import IRequester, ISwitchObserver
+from agent.ofproto.learning import Learning
 from agent.ofproto.ledger import OperationLedger
 from agent.ofproto.meters import Meter, MeterMods
 from agent.ofproto.numbered_statistics import NumberedStatistics
@@ -40,6 +41,7 @@ from drivers.interfaces import (
     IClog,
     IDriver,
     IDriverHost,
+    IRule,
     OperationKind,
     PacketInEvent,
     TableCounters,
@@ -77,11 +79,16 @@ class Internal:
     """
 
     internal = True
-    version = of.OFP13
     n_buffers = 0
 
-    def __init__(self, name: str, ended: Callable[[OperationGroup], None] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        ended: Callable[[OperationGroup], None] | None = None,
+        version: int = of.OFP13,
+    ) -> None:
         self.name = name
+        self.version = version
         self.miss_send_len = 0
         self.config_flags = 0
         self._ended = ended
@@ -117,6 +124,7 @@ class OFProto:
     tables: Sequence[FlowTable]
     ledger: OperationLedger
     flow_mods: FlowMods
+    learning: Learning | None = None
     group_mods: GroupMods
     meter_mods: MeterMods
 
@@ -184,6 +192,13 @@ class OFProto:
             self.tables, [Validator(table, self) for table in offered], self.ledger, self.reactor
         )
         self._handlers[of.FlowMod] = self.flow_mods.handle
+        self.learning = Learning(
+            self.tables,
+            self.flow_mods,
+            self.expiry,
+            self.reactor,
+            lambda ended: Internal(f"{self.name}<->learn", ended, of.OFP10),
+        )
         self.group_mods = GroupMods(
             self.capabilities, self.flow_mods, self.ledger, self.reactor, self._has_port
         )
@@ -200,6 +215,8 @@ class OFProto:
         if flushing is not None:
             flushing.stop()
         self.expiry.stop()
+        if self.learning is not None:
+            self.learning.stop()
         self.ledger.stop()
         return self.driver.stop()
 
@@ -287,6 +304,11 @@ class OFProto:
         """
         return self.meter_mods.has(meter_id)
 
+    def will_forget(self) -> None:
+        """What a rule teaches shall go with it; see :class:`agent.ofproto.validate.Limits`."""
+        if self.learning is not None:
+            self.learning.tracking = True
+
     def _has_port(self, port_no: int) -> bool:
         return any(port.port_no == port_no for port in self.driver.ports())
 
@@ -323,6 +345,16 @@ class OFProto:
         """A port changed."""
         self.observer.port_status(of.PortStatus(reason, desc))
 
+    def learn(self, request: of.FlowMod) -> None:
+        """A packet teaches a rule; not while all rules are being deleted."""
+        if self.learning is not None and self.flushing is None:
+            self.learning.learn(request)
+
+    def reduce_timeouts(self, rule: IRule, idle_timeout: int, hard_timeout: int) -> None:
+        """A connection ends."""
+        if self.learning is not None:
+            self.learning.reduce_timeouts(rule, idle_timeout, hard_timeout)
+
     def degraded(self, handle: int, reason: str) -> None:
         """An entry is not as it should be in the hardware."""
         for entry in self._entries():
@@ -351,6 +383,9 @@ class OFProto:
         """An operation has succeeded for good."""
         if operation.place.target is not RULE:
             return
+        learning = self.learning
+        if learning is not None and learning.tracking:
+            learning.committed(operation)
         rule: Rule = operation.rule
         if operation.kind is OperationKind.DELETE:
             self.expiry.forget(rule)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from agent.ofproto.shape import Shape
 from agent.openflow import errors
 from agent.openflow.actions import (
     Action,
@@ -20,30 +21,15 @@ from agent.openflow.actions import (
     Instructions,
     MeterInstruction,
     Output,
-    PopMpls,
-    PopPbb,
-    PopVlan,
-    PushMpls,
-    PushPbb,
-    PushVlan,
     SetField,
-    SetVlanPcp,
-    SetVlanVid,
     WriteActions,
     WriteMetadata,
 )
 from agent.openflow.errors import OpenFlowError
-from agent.openflow.fields import (
-    ETH_TYPE,
-    FIELDS,
-    IP_PROTO,
-    TCP_SRC,
-    VLAN_PRESENT,
-    VLAN_TCI,
-    Field,
-)
+from agent.openflow.fields import FIELDS
 from agent.openflow.match import MATCH_ALL, Match
-from agent.openflow.messages import OFP10, Port
+from agent.openflow.messages import ALL_TABLES, OFP10, Port
+from agent.openflow.nx_actions import Learn, LearnFlags, Resubmit
 from drivers.interfaces import TableCapabilities
 
 MEMORY: Final = 4096
@@ -71,6 +57,9 @@ class Limits(Protocol):
 
         :raises Postponed: when something is in flight about it.
         """
+
+    def will_forget(self) -> None:
+        """A rule may come which has what it taught deleted when it goes."""
 
 
 class Validator:
@@ -216,54 +205,22 @@ class Validator:
             elif isinstance(action, GroupAction):
                 if not self._limits.has_group(action.group_id):
                     raise OpenFlowError(errors.BAD_OUT_GROUP, f"group {action.group_id}")
-            elif version != OFP10 and shaped:
+            elif isinstance(action, Resubmit | Learn):
+                self._check_table(action)
+            # A set-field that is no reg_load is what 1.0 itself has, which writes what is there.
+            lenient = version == OFP10 and isinstance(action, SetField) and action.mask is None
+            if shaped and not lenient:
                 if shape is None:
-                    shape = _Shape(match)
+                    shape = Shape(match)
                 context_free &= shape.follow(action)
         return context_free
 
-
-class _Shape:
-    """What is known of a packet's headers while an action list is gone through.
-
-    Source: 1.3.5 section 7.2.5: "if a set-field action is not consistent with the match ...
-    the switch must return OFPBAC_MATCH_INCONSISTENT".
-    """
-
-    def __init__(self, match: Match) -> None:
-        self.eth_type = match.value_of(ETH_TYPE)
-        self.ip_proto = match.value_of(IP_PROTO)
-        self.icmp_type = match.get(TCP_SRC)[0]
-        value, mask = match.get(VLAN_TCI)
-        self.tagged = bool(value & mask & VLAN_PRESENT)
-
-    def follow(self, action: Action) -> bool:
-        """Check one action and go past it; returns whether any match would have done."""
-        if isinstance(action, SetField):
-            return self._consistent(action.field)
-        if isinstance(action, PushVlan | SetVlanVid | SetVlanPcp):
-            self.tagged = True
-        elif isinstance(action, PopVlan):
-            self.tagged = False
-        elif isinstance(action, PushMpls | PushPbb | PopMpls):
-            self.eth_type = action.ethertype
-            self.ip_proto = None
-        elif isinstance(action, PopPbb):
-            # What the frame inside is nobody can know: every field may be set from here on.
-            self.eth_type = -1
-        return True
-
-    def _consistent(self, field: Field) -> bool:
-        if self.eth_type == -1:
-            return False
-        good = (
-            (not field.eth_types or self.eth_type in field.eth_types)
-            and (not field.ip_protos or self.ip_proto in field.ip_protos)
-            and (not field.icmp_types or self.icmp_type in field.icmp_types)
-            and (self.tagged or not (field.needs_vlan or field.name == "vlan_vid"))
-        )
-        if not good:
-            raise OpenFlowError(
-                errors.MATCH_INCONSISTENT, f"set_field {field.name} does not fit the match"
-            )
-        return not (field.eth_types or field.needs_vlan or field.name == "vlan_vid")
+    def _check_table(self, action: Resubmit | Learn) -> None:
+        """Check that the table is there which an action names."""
+        table_id = action.table_id
+        if isinstance(action, Resubmit) and table_id == ALL_TABLES:
+            return
+        if not self._limits.has_table(table_id):
+            raise OpenFlowError(errors.BAD_ARGUMENT, f"{type(action).__name__}: table {table_id}")
+        if isinstance(action, Learn) and action.flags & LearnFlags.DELETE_LEARNED:
+            self._limits.will_forget()

@@ -43,7 +43,7 @@ from drivers.options import Options, restricted
 from drivers.scheduling import DEFAULT_POLICY, POLICIES
 from drivers.software.datapath import SELECT_BY, Datapath
 from drivers.software.ports import Ports
-from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED
+from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED, SET_ACTIONS
 
 
 @implementer(IDriver, IFaultInjection, IClog)
@@ -83,7 +83,7 @@ class AsicDriver(Datapath):
             reserved_ports=RESERVED,
             group_types=frozenset(GroupType if profile.groups else ()),
             max_groups=profile.groups,
-            bucket_actions=ACTIONS,
+            bucket_actions=SET_ACTIONS,
             watch_types=frozenset({GroupType.SELECT, GroupType.FF}),
             max_meters=profile.meters,
         )
@@ -185,7 +185,7 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
             table.name,
             table.announced,
             actions=ACTIONS,
-            write_actions=ACTIONS,
+            write_actions=SET_ACTIONS,
             instructions=INSTRUCTIONS,
         )
         for table in profile.tables

@@ -35,7 +35,7 @@ from drivers.interfaces import (
 from drivers.options import Options, restricted
 from drivers.software.datapath import SELECT_BY, Datapath
 from drivers.software.ports import Ports
-from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED
+from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED, SET_ACTIONS
 
 DEFAULT_TABLES: Final = 254
 """As many as Open vSwitch has."""
@@ -70,7 +70,7 @@ class SoftwareDriver(Datapath):
             group_types=frozenset(GroupType),
             max_groups=MAX_GROUPS,
             max_buckets=MAX_BUCKETS,
-            bucket_actions=ACTIONS,
+            bucket_actions=SET_ACTIONS,
             watch_types=frozenset({GroupType.SELECT, GroupType.FF}),
             max_meters=MAX_METERS,
             max_bands=MAX_BANDS,
@@ -123,7 +123,7 @@ def create(
             f"table{table_id}",
             size,
             actions=ACTIONS,
-            write_actions=ACTIONS,
+            write_actions=SET_ACTIONS,
             instructions=INSTRUCTIONS,
         )
         for table_id in range(count)

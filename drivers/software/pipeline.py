@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from twisted.python.components import proxyForInterface
 
 from agent.openflow.actions import Actions, Instructions
-from agent.openflow.messages import PacketInReason, PortDesc, PortReason
+from agent.openflow.messages import FlowMod, PacketInReason, PortDesc, PortReason
 from agent.packet.mac_learning import MacTable
 from agent.packet.packet import parse
 from drivers.interfaces import (
@@ -76,6 +76,7 @@ class Pipeline:
     :ivar addresses: what NORMAL has learned.
     :ivar host: the agent; None before :meth:`open`.
     :ivar now: its clock.
+    :ivar gave_up: how many packets came to a limit of what one may cause, and were dropped.
     """
 
     host: IDriverHost | None
@@ -97,6 +98,7 @@ class Pipeline:
         self._programs: dict[int, tuple[Instructions, Program]] = {}
         self.host = None
         self.now = float
+        self.gave_up = 0
 
     def open(self, host: IDriverHost) -> None:
         """Begin to take packets, from the ports too.
@@ -185,7 +187,7 @@ class Pipeline:
                 key = packet.key
                 continue
             break
-        if run.pending:
+        if run.pending and not run.nested:
             run.execute_set()
 
     def _compile(self, instructions: Instructions) -> Program:
@@ -203,14 +205,16 @@ class Pipeline:
     def missed(self, run: Run) -> bool:
         """Whether a packet that hit no rule goes to the controllers."""
         host = self.host
-        return run.table_id == 0 and host is not None and host.miss_to_controller
+        if host is None or not host.miss_to_controller:
+            return False
+        return run.table_id == 0 and not run.nested
 
-    def packet_in(self, run: Run, reason: PacketInReason, max_len: int) -> None:
+    def packet_in(self, run: Run, reason: int, max_len: int, controller_id: int = 0) -> None:
         """Send a packet to the controllers, unless the port it came from says not to for misses."""
         host = self.host
         if host is None:
             return
-        if reason is PacketInReason.NO_MATCH:
+        if reason == PacketInReason.NO_MATCH:
             port = self.ports.get(run.in_port)
             if port is not None and port.config & NO_PACKET_IN:
                 return
@@ -224,8 +228,19 @@ class Pipeline:
                 run.table_id,
                 rule.cookie if rule is not None else NO_COOKIE,
                 max_len,
+                controller_id,
             )
         )
+
+    def learn(self, request: FlowMod) -> None:
+        """A packet teaches a rule."""
+        if self.host is not None:
+            self.host.learn(request)
+
+    def reduce_timeouts(self, run: Run, idle_timeout: int, hard_timeout: int) -> None:
+        """A packet ends the connection that the rule it hit is about."""
+        if self.host is not None and run.rule is not None:
+            self.host.reduce_timeouts(run.rule, idle_timeout, hard_timeout)
 
     def learned_addresses(self) -> list[LearnedAddress]:
         """See :class:`drivers.interfaces.IForwardingDatabase`."""

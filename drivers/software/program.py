@@ -3,9 +3,10 @@
 :func:`compile_instructions` turns the instructions of a rule into a :class:`Program`, and
 :func:`compile_actions` an action list into steps.  A step is a function of a run
 (:class:`drivers.software.run.Run`), that is, of one packet on its way through the tables.  It
-returns True when the packet must go no further.
+returns True when none of the steps after it shall be taken.
 
-:data:`ACTIONS` is also what the datapath says it can do: there is no second list to forget.
+:data:`ACTIONS` is also what the datapath says it can do: there is no second list to forget.  What
+only Nicira has is in :mod:`drivers.software.nicira`.
 
 Source: OpenFlow 1.3.5 sections 5.9, 5.10 (action set) and 5.12; OpenFlow 1.0.1 section 5.2.4.
 """
@@ -52,14 +53,16 @@ from agent.openflow.actions import (
 )
 from agent.openflow.fields import METADATA, NW_TTL
 from agent.openflow.messages import Port
+from agent.openflow.nx_actions import DecTtlCntIds, RegMove
 from agent.packet.setfield import Writer, field_writer, tp_dst_writer, tp_src_writer
 from drivers.interfaces import RESERVED_PORTS
+from drivers.software import nicira
 
 if TYPE_CHECKING:
     from drivers.software.run import Run
 
 Step: TypeAlias = "Callable[[Run], bool | None]"
-"""What one action does to a run; True: the packet ends here."""
+"""What one action does to a run; True: the list of actions ends here."""
 
 ActionSet: TypeAlias = "dict[tuple[int, str], Step]"
 """The action set of a packet: by place in the order of execution and kind of action, what to do."""
@@ -114,6 +117,14 @@ def _group_of_set(number: int) -> Step:
     return step
 
 
+def _set_field(action: SetField) -> Step:
+    field, value, mask = action.field, action.value, action.mask
+    if field not in nicira.INGRESS:
+        return _on_packet(field_writer(field, value, mask))
+    write = nicira.setter(field, field.limit if mask is None else mask)
+    return lambda run: write(run, value)
+
+
 def _nothing(run: Run) -> None:
     """Ports have no queues yet that a packet could be put into."""
 
@@ -131,7 +142,9 @@ _COMPILERS: Final[dict[type[Action], tuple[int, Callable[[Any], Step]]]] = {
     CopyTtlOut: (6, lambda a: _on_packet(lambda p: p.copy_ttl_out())),
     DecMplsTtl: (7, lambda a: _dec_mpls_ttl),
     DecNwTtl: (7, lambda a: _dec_nw_ttl),
-    SetField: (8, lambda a: _on_packet(field_writer(a.field, a.value, a.mask))),
+    DecTtlCntIds: (7, nicira.STEPS[DecTtlCntIds]),
+    RegMove: (8, nicira.STEPS[RegMove]),
+    SetField: (8, _set_field),
     SetMplsTtl: (8, lambda a: _on_packet(lambda p: p.set_mpls_ttl(a.ttl))),
     SetNwTtl: (8, lambda a: _on_packet(field_writer(NW_TTL, a.ttl))),
     SetVlanVid: (8, lambda a: _on_packet(lambda p: p.set_vlan_vid(a.vlan_vid))),
@@ -147,8 +160,12 @@ _COMPILERS: Final[dict[type[Action], tuple[int, Callable[[Any], Step]]]] = {
 
 RESERVED: Final = RESERVED_PORTS | {Port.NORMAL}
 """The reserved ports that can be output to."""
-ACTIONS: Final = frozenset(_COMPILERS)
+SET_ACTIONS: Final = frozenset(_COMPILERS)
+"""The kinds of actions that an action set, or a bucket of a group, can have."""
+ACTIONS: Final = SET_ACTIONS | frozenset(nicira.STEPS)
 """The kinds of actions that can be executed."""
+
+_STEPS: Final = nicira.STEPS | {kind: compiler for kind, (_, compiler) in _COMPILERS.items()}
 INSTRUCTIONS: Final[frozenset[type]] = frozenset(
     {MeterInstruction, ApplyActions, ClearActions, WriteActions, WriteMetadata, GotoTable}
 )
@@ -180,13 +197,13 @@ def compile_actions(actions: Actions) -> tuple[Step, ...]:
 
     :raises KeyError: for an action that is not in :data:`ACTIONS`.
     """
-    return tuple(_COMPILERS[type(action)][1](action) for action in actions)
+    return tuple(_STEPS[type(action)](action) for action in actions)
 
 
 def compile_bucket(actions: Actions) -> tuple[Step, ...]:
     """The steps of a bucket of a group, which is a set of actions, in the order of a set.
 
-    :raises KeyError: for an action that is not in :data:`ACTIONS`.
+    :raises KeyError: for an action that is not in :data:`SET_ACTIONS`.
     """
     return tuple(step for _, step in sorted(_action_set(actions).items()))
 
@@ -242,7 +259,13 @@ def _action_set(actions: Actions) -> ActionSet:
 
 def set_key(action: Action) -> tuple[int, str]:
     """The place of an action in an action set; there is room for one action in each."""
-    name = "output" if isinstance(action, Enqueue | Output) else type(action).__name__
-    if isinstance(action, SetField):
+    name = type(action).__name__
+    if isinstance(action, Enqueue | Output):
+        name = "output"
+    elif isinstance(action, SetField):
         name = action.field.name
+    elif isinstance(action, RegMove):
+        name = f"move to {action.dst.field.name}"
+    elif isinstance(action, DecTtlCntIds):
+        name = DecNwTtl.__name__
     return _COMPILERS[type(action)][0], name

@@ -1,10 +1,10 @@
 """What would become of a packet: the pipeline itself, with nothing behind it.
 
 A trace is not a second executor that might say other things than the first one does.  It is the
-same :class:`~drivers.software.pipeline.Pipeline`, running the same programs, but on stand-ins: its
-tables look up in the real ones and hand out rules with counters of their own, its ports send
-nothing, its host tells nobody.  Each of them, and each step of a program, says what it is asked
-for to a :class:`Recorder`.
+same :class:`~drivers.software.pipeline.Pipeline`, running the same programs, but on
+:mod:`~drivers.software.stand_ins`: its tables look up in the real ones and hand out rules with
+counters of their own, its ports send nothing, its host tells nobody.  Each of them, and each step
+of a program, says what it is asked for to a :class:`~drivers.software.recorder.Recorder`.
 
 The shape of the record is that of ``ofproto/trace`` in Open vSwitch: a table that goto-table or
 resubmit leads to is a line behind the action that led there, and what it does is below it.
@@ -12,30 +12,35 @@ resubmit leads to is a line behind the action that led there, and what it does i
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
 
 import attrs
-from twisted.python.components import proxyForInterface
-from zope.interface import implementer
 
-from agent.openflow.actions import Actions, ApplyActions, ClearActions, Instructions, WriteActions
+from agent.openflow.actions import (
+    Action,
+    Actions,
+    ApplyActions,
+    ClearActions,
+    Instructions,
+    WriteActions,
+)
 from agent.openflow.fields import ETH_SRC, ETH_TYPE, IN_PORT, IPV4, IPV6, VLAN_TCI
-from agent.openflow.match import Match
+from agent.openflow.messages import FlowMod
+from agent.openflow.nx_actions import RegMove
 from agent.openflow.text import (
     format_actions,
     format_instructions,
     format_mac,
-    format_match,
     format_port,
+    format_value,
 )
+from agent.openflow.text_nicira import format_subfield
 from agent.packet.packet import Packet
-from drivers.abilities import Trace, TraceKind, TraceNode
-from drivers.interfaces import Counters, IDriverHost, IRule, PacketInEvent
-from drivers.software.commit import changes
+from drivers.abilities import Trace, TraceKind
 from drivers.software.groups import Groups
+from drivers.software.nicira import reader
 from drivers.software.normal import UNKNOWN_PORT, Decision, Normal
-from drivers.software.pipeline import Lookup, Pipeline
-from drivers.software.port import NO_FWD, PORT_DOWN, Port
+from drivers.software.pipeline import Pipeline
 from drivers.software.ports import Ports
 from drivers.software.program import (
     ActionSet,
@@ -45,12 +50,9 @@ from drivers.software.program import (
     compile_instructions,
     set_key,
 )
+from drivers.software.recorder import Recorder
 from drivers.software.run import Run
-
-MAX_NODES: Final = 20_000
-"""Lines of a record; what comes after them is not recorded."""
-
-NO_MATCH: Final = "No match."
+from drivers.software.stand_ins import LonelyHost, SaidStep, SilentPort, UncountedTable
 
 
 def trace(pipeline: Pipeline, data: bytes, key: int) -> Trace:
@@ -60,56 +62,6 @@ def trace(pipeline: Pipeline, data: bytes, key: int) -> Trace:
     run = TraceRun(stand_in, Packet(data, key), IN_PORT.get(key))
     stand_in.process(run, 0, key)
     return Trace(recorder.nodes, run.packet.key, recorder.actions)
-
-
-class Recorder:
-    """Writes down what the stand-ins are asked for.
-
-    :ivar nodes: the first lines.
-    :ivar here: where the next line goes.
-    :ivar actions: what was done to the packet and where it went.
-    """
-
-    def __init__(self, key: int) -> None:
-        """Begin.
-
-        :param key: the packet's flow key.
-        """
-        self.nodes: list[TraceNode] = []
-        self.here = self.nodes
-        self.actions: list[str] = []
-        self._room = MAX_NODES
-        self._committed = key
-
-    def say(self, kind: TraceKind, text: str) -> TraceNode:
-        """Write a line."""
-        node = TraceNode(kind, text)
-        self._room -= 1
-        if self._room > 0:
-            self.here.append(node)
-        elif not self._room:
-            node = TraceNode(TraceKind.ERROR, "the rest of the way is too long to be told")
-            self.here.append(node)
-        return node
-
-    def lookup(self, table_id: int, key: int, rule: IRule | None) -> None:
-        """Write that the packet was looked up, and what follows below that."""
-        if rule is None:
-            text = f"{table_id:2}. {NO_MATCH}"
-        else:
-            match = format_match(rule.match)
-            comma = ", " if match else ""
-            cookie = f", cookie {rule.cookie:#x}" if rule.cookie else ""
-            text = f"{table_id:2}. {match}{comma}priority {rule.priority}{cookie}"
-        node = self.say(TraceKind.TABLE, text)
-        node.table_id, node.key, node.rule = table_id, key, rule
-        self.here = node.below
-
-    def act(self, action: str, key: int) -> None:
-        """A packet with this flow key was sent somewhere: ``action`` says where."""
-        self.actions += changes(self._committed, key)
-        self._committed = key
-        self.actions.append(action)
 
 
 class TraceRun(Run):
@@ -133,12 +85,25 @@ class TraceRun(Run):
             self.pipeline.recorder.say(TraceKind.WARNING, "Nonexistent output port")
         super().back()
 
-    def ttl_expired(self) -> bool:
+    def ttl_expired(self, controller_ids: Sequence[int] = (0,)) -> bool:
         """Say so."""
         eth_type = ETH_TYPE.get(self.packet.key)
         what = "IPv4" if eth_type in IPV4 else "IPv6" if eth_type in IPV6 else "MPLS"
         self.pipeline.recorder.say(TraceKind.WARNING, f"{what} decrement TTL exception")
-        return super().ttl_expired()
+        return super().ttl_expired(controller_ids)
+
+    def resubmit(self, table_id: int, in_port: int | None) -> bool:
+        """What follows the lookups is about this rule again."""
+        recorder = self.pipeline.recorder
+        here = recorder.here
+        ended = super().resubmit(table_id, in_port)
+        recorder.here = here
+        return ended
+
+    def give_up(self, why: str) -> bool:
+        """Say why."""
+        self.pipeline.recorder.say(TraceKind.ERROR, why)
+        return super().give_up(why)
 
     def execute_set(self) -> None:
         """Say that from here on it is the action set."""
@@ -158,8 +123,10 @@ class TracePipeline(Pipeline):
     def __init__(self, real: Pipeline, recorder: Recorder) -> None:
         self.recorder = recorder
         self.run: Run | None = None
-        ports = Ports([_Port(port, self) for port in real.ports])
-        tables = {number: _Table(number, table, recorder) for number, table in real.tables.items()}
+        ports = Ports([SilentPort(port, self) for port in real.ports])
+        tables = {
+            number: UncountedTable(number, table, recorder) for number, table in real.tables.items()
+        }
         super().__init__(tables, ports)
         self.groups = Groups(ports, real.groups.by_packet)
         for group in real.groups:
@@ -168,7 +135,7 @@ class TracePipeline(Pipeline):
         self._real = real
         self._learner: Normal | None = None
         if real.host is not None:
-            self.host = _Host(real.host, recorder)
+            self.host = LonelyHost(real.host, recorder)
 
     def decide(self, run: Run) -> Decision:
         """Where NORMAL would send a packet, and why."""
@@ -196,15 +163,22 @@ class TracePipeline(Pipeline):
         self.recorder.say(TraceKind.ACTION, "CONTROLLER:65535" if to_controller else "drop")
         return to_controller
 
+    def learn(self, request: FlowMod) -> None:
+        """Learn nothing."""
+        self.recorder.say(TraceKind.WARNING, "suppressing side effects, so learn action ignored")
+
+    def reduce_timeouts(self, run: Run, idle_timeout: int, hard_timeout: int) -> None:
+        """Leave the timeouts of rules as they are."""
+
     def compile(self, instructions: Instructions) -> Program:
         """The program of a rule, with steps that say what they are."""
         program = compile_instructions(instructions)
         write: ActionSet = {}
-        steps: list[_Step] = []
+        steps: list[SaidStep] = []
         for instruction in instructions:
             if isinstance(instruction, ApplyActions):
                 steps += [
-                    _Step(self, format_actions((action,)), step)
+                    SaidStep(self, format_actions((action,)), self._remarked(action, step))
                     for action, step in zip(
                         instruction.actions,
                         program.apply[len(program.apply) - len(instruction.actions) :],
@@ -218,18 +192,35 @@ class TracePipeline(Pipeline):
             elif isinstance(instruction, WriteActions):
                 for action in instruction.actions:
                     key = set_key(action)
-                    write[key] = _Step(self, format_actions((action,)), program.write[key])
+                    write[key] = SaidStep(self, format_actions((action,)), program.write[key])
                 step = self._writes(program.clear, write)
-            steps.append(_Step(self, format_instructions((instruction,)), step))
+            steps.append(SaidStep(self, format_instructions((instruction,)), step))
         if not steps:
-            steps.append(_Step(self, "drop", _nothing))
+            steps.append(SaidStep(self, "drop", _nothing))
         return attrs.evolve(program, apply=tuple(steps), write=write)
+
+    def _remarked(self, action: Action, step: Step) -> Step:
+        """A step that says what came of it, where that is not to be seen from the action."""
+        if not isinstance(action, RegMove):
+            return step
+        dst = action.dst
+        name = format_subfield(dst)
+
+        def remarked(run: Run) -> bool | None:
+            ended = step(run)
+            value = reader(dst)(run.packet.key)
+            whole = dst.n_bits == dst.field.bits
+            text = format_value(dst.field, value) if whole else f"{value:#x}"
+            self.recorder.say(TraceKind.DETAIL, f"{name} is now {text}")
+            return ended
+
+        return remarked
 
     def _compile_bucket(self, actions: Actions) -> tuple[Step, ...]:
         """The steps of a bucket, which say what they are."""
         texts = {set_key(action): format_actions((action,)) for action in actions}
         steps = zip(sorted(texts), compile_bucket(actions), strict=True)
-        return tuple(_Step(self, texts[key], step) for key, step in steps)
+        return tuple(SaidStep(self, texts[key], step) for key, step in steps)
 
     def _clears(self, run: Run) -> None:
         texts = _texts(run.pending or {})
@@ -252,105 +243,3 @@ def _nothing(run: Run) -> None:
 def _texts(pending: ActionSet) -> str:
     """An action set in the order of its execution."""
     return ",".join(str(step) for _, step in sorted(pending.items()))
-
-
-class _Step:
-    """A step that says what it is before it is done."""
-
-    __slots__ = ("_pipeline", "_step", "_text")
-
-    def __init__(self, pipeline: TracePipeline, text: str, step: Step) -> None:
-        self._pipeline = pipeline
-        self._text = text
-        self._step = step
-
-    def __call__(self, run: Run) -> bool | None:
-        self._pipeline.recorder.say(TraceKind.ACTION, self._text)
-        before, self._pipeline.run = self._pipeline.run, run
-        ended = self._step(run)
-        self._pipeline.run = before
-        return ended
-
-    def __str__(self) -> str:
-        return self._text
-
-
-@implementer(IRule)
-@attrs.frozen(eq=False)
-class _Rule:
-    """A rule with counters of which nobody knows."""
-
-    handle: int
-    table_id: int
-    priority: int
-    match: Match
-    instructions: Instructions
-    cookie: int
-    counters: Counters = attrs.Factory(Counters)
-
-
-class _Table:
-    """A flow table, in which nothing is counted."""
-
-    __slots__ = ("_number", "_recorder", "_table")
-
-    def __init__(self, number: int, table: Lookup, recorder: Recorder) -> None:
-        self._number = number
-        self._table = table
-        self._recorder = recorder
-
-    def lookup(self, key: int) -> Any:
-        """Look up in the real one."""
-        rule = self._table.lookup(key)
-        self._recorder.lookup(self._number, key, rule)
-        if rule is None:
-            return None
-        return _Rule(
-            rule.handle,
-            rule.table_id,
-            rule.priority,
-            rule.match,
-            rule.instructions,
-            rule.cookie,
-        )
-
-
-class _Port(Port):
-    """A port that sends nothing."""
-
-    def __init__(self, port: Port, pipeline: TracePipeline) -> None:
-        super().__init__(port.number, port.name)
-        self.config = port.config
-        self.link = port.link
-        self._pipeline = pipeline
-
-    def send(self, frame: bytes) -> None:
-        """Write where the packet would go."""
-        recorder = self._pipeline.recorder
-        run = self._pipeline.run
-        assert run is not None, "only a step sends"
-        if self.config & PORT_DOWN:
-            recorder.say(TraceKind.WARNING, f"port {self.name} is down, skipping output")
-        elif self.config & NO_FWD:
-            recorder.say(TraceKind.WARNING, f"OFPPC_NO_FWD set on {self.name}, skipping output")
-        else:
-            if not self.link:
-                recorder.say(TraceKind.WARNING, f"port {self.name} has no link")
-            recorder.act(format_port(self.number), run.packet.key)
-
-
-class _Host(proxyForInterface(IDriverHost)):  # type: ignore[misc]
-    """An agent that has no controllers."""
-
-    def __init__(self, host: IDriverHost, recorder: Recorder) -> None:
-        super().__init__(host)
-        self._recorder = recorder
-
-    def packet_in(self, event: PacketInEvent) -> None:
-        """Write that the packet would go to the controllers."""
-        cookie = f"{event.cookie:#x}" if event.cookie else "0"
-        self._recorder.act(
-            f"userspace(controller(reason={int(event.reason)},rule_cookie={cookie},"
-            f"controller_id={event.controller_id},max_len={event.max_len}))",
-            event.key,
-        )

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from agent.openflow.actions import ApplyActions, Instructions, Output
 from agent.openflow.group_messages import Bucket, GroupType, MeterBand, MeterFlags
 from agent.openflow.match import MATCH_ALL, Match
-from agent.openflow.messages import PortDesc, PortReason
+from agent.openflow.messages import FlowMod, PortDesc, PortReason
 from drivers.interfaces import (
     Counters,
     IDriverHost,
@@ -191,6 +191,8 @@ class FakeHost:
     :ivar expected_meters: likewise what :meth:`meters` says.
     :ivar packet_ins: the packets that the driver sent up.
     :ivar port_statuses: what it said of its ports.
+    :ivar learned: the rules that packets have taught.
+    :ivar reduced: the rules whose connections have ended, with the timeouts they shall have.
     :ivar degraded_rules: why, by handle, of entries that are not as they should be now.
     """
 
@@ -202,6 +204,8 @@ class FakeHost:
     expected_meters: dict[int, FakeMeter] = attrs.Factory(dict)
     packet_ins: list[PacketInEvent] = attrs.Factory(list)
     port_statuses: list[tuple[PortReason, PortDesc]] = attrs.Factory(list)
+    learned: list[FlowMod] = attrs.Factory(list)
+    reduced: list[tuple[IRule, int, int]] = attrs.Factory(list)
     degraded_rules: dict[int, str] = attrs.Factory(dict)
 
     def rules(self) -> Iterable[FakeRule]:
@@ -228,6 +232,14 @@ class FakeHost:
     def port_status(self, reason: PortReason, desc: PortDesc) -> None:
         """Remember what was said of a port."""
         self.port_statuses.append((reason, desc))
+
+    def learn(self, request: FlowMod) -> None:
+        """Remember what a packet teaches."""
+        self.learned.append(request)
+
+    def reduce_timeouts(self, rule: IRule, idle_timeout: int, hard_timeout: int) -> None:
+        """Remember that a connection has ended."""
+        self.reduced.append((rule, idle_timeout, hard_timeout))
 
     def degraded(self, handle: int, reason: str) -> None:
         """Remember that an entry is not as it should be."""

@@ -38,13 +38,29 @@ from agent.openflow.fields import (
     IPV4_DST,
     IPV6_ND_TARGET,
     MPLS_LABEL,
+    REGS,
     TCP_DST,
     UDP_DST,
     VLAN_PCP,
+    VLAN_TCI,
     VLAN_VID,
 )
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import ANY, OFP10, OFP13, Port
+from agent.openflow.nx_actions import (
+    Bundle,
+    Learn,
+    LearnFlags,
+    LearnSpec,
+    LearnTo,
+    Multipath,
+    OutputReg,
+    RegMove,
+    Resubmit,
+    StackPop,
+    StackPush,
+    Subfield,
+)
 from drivers.interfaces import ALL_FIELDS, RESERVED_PORTS, TableCapabilities
 
 TCP = Match.of(eth_type=0x800, ip_proto=6)
@@ -56,6 +72,7 @@ class SomeLimits:
 
     reserved_ports: frozenset[int] = RESERVED_PORTS
     groups: frozenset[int] = frozenset({1})
+    forgets: int = 0
 
     def has_table(self, table_id: int) -> bool:
         """See :class:`agent.ofproto.validate.Limits`, like the rest."""
@@ -68,6 +85,10 @@ class SomeLimits:
     def has_meter(self, meter_id: int) -> bool:
         """Only meter 1."""
         return meter_id == 1
+
+    def will_forget(self) -> None:
+        """Count."""
+        self.forgets += 1
 
 
 def apply(*actions: Action) -> Instructions:
@@ -270,3 +291,64 @@ class PrerequisiteTests(ValidatorTestCase):
     def test_pbb(self) -> None:
         """Nobody can know what is inside a backbone frame."""
         self.accept(Match.of(eth_type=0x88E7), apply(PopPbb(), SetField(IPV4_DST, 1)))
+
+
+class NiciraTests(ValidatorTestCase):
+    """Nicira's actions."""
+
+    def test_tables(self) -> None:
+        """A table that is resubmitted to, or taught, must exist."""
+        for make in (
+            lambda table_id: Resubmit(table_id=table_id),
+            lambda table_id: Learn(table_id, ()),
+        ):
+            for version in (OFP10, OFP13):
+                self.accept(MATCH_ALL, apply(make(2)), version)
+                self.refuse(errors.BAD_ARGUMENT, MATCH_ALL, apply(make(3)), version)
+        self.accept(MATCH_ALL, apply(Resubmit()))
+        self.validator.check_packet_out(OFP10, (Resubmit(table_id=2),))
+        error = self.assertRaises(
+            OpenFlowError, self.validator.check_packet_out, OFP10, (Resubmit(table_id=3),)
+        )
+        self.assertIs(error.code, errors.BAD_ARGUMENT)
+
+    def test_forgets(self) -> None:
+        """The switch hears of rules with which that goes what they taught."""
+        self.accept(MATCH_ALL, apply(Learn(1, ())))
+        self.assertEqual(self.limits.forgets, 0)
+        self.accept(MATCH_ALL, apply(Learn(1, (), flags=LearnFlags.DELETE_LEARNED)))
+        self.assertEqual(self.limits.forgets, 1)
+
+    def test_prerequisites(self) -> None:
+        """What is read and written must be there, in every version."""
+        tcp, udp, register = map(Subfield.whole, (TCP_DST, UDP_DST, REGS[0]))
+        spec = LearnSpec(LearnTo.MATCH, tcp, tcp)
+        for action in (
+            RegMove(tcp, register),
+            RegMove(register, tcp),
+            OutputReg(tcp),
+            StackPush(tcp),
+            StackPop(tcp),
+            Multipath(0, 0, 0, 1, 0, tcp),
+            Bundle(0, 0, 0, (1,), tcp),
+            Learn(1, (spec,)),
+            SetField(TCP_DST, 5, 0xFFFF),
+        ):
+            for version in (OFP10, OFP13):
+                self.accept(TCP, apply(action), version)
+                self.refuse(errors.MATCH_INCONSISTENT, MATCH_ALL, apply(action), version)
+        self.refuse(errors.MATCH_INCONSISTENT, TCP, apply(RegMove(tcp, udp)))
+        self.accept(MATCH_ALL, apply(RegMove(register, Subfield(VLAN_TCI, 0, 12))), OFP10)
+        self.accept(MATCH_ALL, apply(Bundle(0, 0, 0, (1,))))
+
+    def test_not_remembered(self) -> None:
+        """What is good for one match need not be for another, in 1.0 neither."""
+        actions = apply(StackPush(Subfield.whole(TCP_DST)))
+        self.accept(TCP, actions, OFP10)
+        self.refuse(errors.MATCH_INCONSISTENT, MATCH_ALL, actions, OFP10)
+
+    def test_after_others(self) -> None:
+        """In 1.0, too, what an action before has changed counts."""
+        label = SetField(MPLS_LABEL, 5, 0xFFFFF)
+        self.accept(MATCH_ALL, apply(PushMpls(0x8847), label), OFP10)
+        self.refuse(errors.MATCH_INCONSISTENT, MATCH_ALL, apply(label), OFP10)

@@ -34,7 +34,7 @@ from agent.openflow.text_parse import parse_flow
 from agent.packet.compose import compose
 from agent.packet.flowkey import flow_key
 from drivers.abilities import ITracing, Trace, TraceKind, TraceNode
-from drivers.software import trace as module
+from drivers.software import recorder
 from drivers.software.driver import SoftwareDriver, create
 from drivers.software.memory import MemoryPort
 from drivers.software.port import NO_FWD, PORT_DOWN
@@ -344,7 +344,7 @@ class RemarkTests(TraceCase):
 
     def test_too_long(self) -> None:
         """A way that is too long is told as far as there is room for."""
-        self.patch(module, "MAX_NODES", 5)
+        self.patch(recorder, "MAX_NODES", 5)
         self.add(ApplyActions((Output(2),) * 20))
         trace = self.trace("in_port=1")
         lines = [node.text for node in trace.walk()]
