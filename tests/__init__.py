@@ -12,7 +12,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("unit", deadline=None, print_blob=True)
+settings.register_profile("unit", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile(
     "fuzz",
     deadline=None,
