@@ -14,6 +14,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRIAL := $(BIN)/python -m twisted.trial
+# Faucet pins an os-ken older than the one of [test]: it has an environment of its own.
+FAUCET := .venv-faucet
 
 # Everything under tests/ but tests.system, which has a target of its own.
 UNIT := $(filter-out tests.system,$(sort \
@@ -33,7 +35,7 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	@$(TRIAL) $(TESTS)
 
-system-test: $(VENV)/test.stamp
+system-test: $(VENV)/test.stamp $(FAUCET)/stamp
 	@$(TRIAL) tests.system
 
 lint: $(VENV)/dev.stamp
@@ -55,7 +57,7 @@ fuzz: $(VENV)/test.stamp
 	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
+	rm -rf $(VENV) $(FAUCET) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
 	rm -f twisted/plugins/dropin.cache
 	find agent drivers tests twisted -name __pycache__ -prune -exec rm -rf {} +
 
@@ -68,6 +70,13 @@ $(VENV)/%.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing ofagent$(EXTRA) into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 		--config-settings editable_mode=compat --editable '.$(EXTRA)'
+	@touch $@
+
+# Made from nothing when its list changes, so that nothing of an old list stays.
+$(FAUCET)/stamp: tests/system/faucet.txt | $(BIN)/python
+	@echo "Installing Faucet into $(FAUCET) ..."
+	@$(PYTHON) -m venv --clear $(FAUCET)
+	@$(FAUCET)/bin/python -m pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
 $(BIN)/python:
