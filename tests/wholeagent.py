@@ -11,11 +11,12 @@ import io
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
+from zope.interface import implementer
 
 from agent import tap
 from agent.admin.listeners import Listener
@@ -29,6 +30,7 @@ from drivers import registry
 from drivers.interfaces import (
     RESERVED_PORTS,
     Capabilities,
+    IClog,
     IDriverHost,
     OptionError,
     TableCapabilities,
@@ -199,16 +201,52 @@ class BrokenDriver(ScriptableDriver):
         raise OSError(19, "No such device")
 
 
+class EndlessDriver(ScriptableDriver):
+    """A driver that never says it has stopped."""
+
+    def stop(self) -> Deferred[None]:
+        """Begin to stop."""
+        super().stop()
+        return Deferred()
+
+
+class UnstoppableDriver(ScriptableDriver):
+    """A driver with a mistake."""
+
+    def stop(self) -> Deferred[None]:
+        """Fail."""
+        raise ZeroDivisionError
+
+
+@implementer(IClog)
+class CloggedDriver(ScriptableDriver):
+    """A driver that somebody has halted."""
+
+    clogged = True
+
+    def clog(self) -> None:
+        """It is already."""
+
+    def unclog(self) -> None:
+        """It stays so."""
+
+
 class Factory:
     """Makes drivers that a test ends the operations of.
 
-    With the option ``instant`` they end them themselves, with ``broken`` they cannot start, and
-    with ``refuse`` they are not even made.
+    With the option ``instant`` they end them themselves, with ``refuse`` they are not even made;
+    :attr:`KINDS` has other options.
 
     :ivar made: the drivers that were made, the last one last.
     """
 
     name = "scriptable"
+    KINDS: Final[Mapping[str, type[ScriptableDriver]]] = {
+        "broken": BrokenDriver,
+        "clogged": CloggedDriver,
+        "endless": EndlessDriver,
+        "unstoppable": UnstoppableDriver,
+    }
 
     def __init__(self) -> None:
         self.made: list[ScriptableDriver] = []
@@ -227,7 +265,7 @@ class Factory:
                 table.id, table.name or f"table{table.id}", table.size or 1000
             )
         can = Capabilities(tuple(offered), reserved_ports=RESERVED_PORTS | {of.Port.NORMAL})
-        kind = BrokenDriver if options.get("broken") else ScriptableDriver
+        kind = next((self.KINDS[name] for name in options if name in self.KINDS), ScriptableDriver)
         driver = kind(capabilities=can, instant=bool(options.get("instant")))
         self.made.append(driver)
         return driver

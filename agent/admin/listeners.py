@@ -87,15 +87,15 @@ class Listener:
         For TLS the factory is one that wraps, like
         :class:`twisted.protocols.tls.TLSMemoryBIOFactory`.
         """
-        before, self._gate.serving = self._gate.serving, factory
+        if self._port is None:
+            self._port = self._adopted(reactor)
+        elif self._gate.serving is None:
+            cast(Any, self._port).startReading()
+        else:
+            self._gate.serving.doStop()
+        self._gate.serving = factory
         self._kept = False
         factory.doStart()
-        if before is not None:
-            before.doStop()
-        elif self._port is None:
-            self._port = self._adopted(reactor)
-        else:
-            cast(Any, self._port).startReading()
         return _Turn(self, factory)
 
     def keep(self) -> None:
