@@ -261,9 +261,16 @@ class IOperation(Interface):
 class PacketInEvent:
     """A packet that the hardware sends to the controllers.
 
-    A packet that hit no rule at all has the reason NO_MATCH and a cookie of all ones; one that hit
-    a table-miss rule has the reason NO_MATCH and that rule's cookie.  The first exists for OpenFlow
-    1.0: later versions drop such packets, so only controllers of that version are sent it.
+    A packet misses in one of two ways.  Where no rule is hit at all, its reason is NO_MATCH and its
+    cookie is all ones.  That exists for OpenFlow 1.0, so only controllers of that version are sent
+    it, and only from the first table: from 1.3 on, a packet that hits no rule is dropped, action
+    set and all (1.3.5 section 5.4), and so it is in any version where a later table or a resubmit
+    finds nothing.  Where the rule that sends it is a table-miss rule, which has priority 0 and
+    matches everything, its reason is NO_MATCH, too, with that rule's cookie; 1.0 knows no such
+    rules, and calls that reason ACTION.
+
+    A packet whose TTL must not be decremented any more has the reason INVALID_TTL, and the cookie
+    of the rule that tried.  Controllers get it if they have asked for packets of that reason.
 
     :ivar data: the frame.
     :ivar in_port: where it came in.
@@ -271,8 +278,9 @@ class PacketInEvent:
     :ivar key: its flow key with the pipeline fields (metadata, tunnel id, registers) as they were.
     :ivar table_id: the table of the rule that sent it, or where it missed.
     :ivar cookie: that rule's; all ones when there is none.
-    :ivar max_len: bytes wanted; 0xffff: all of it, unbuffered.  Of a packet that hit no rule it
-        means nothing: each controller has said how much it wants of those (``miss_send_len``).
+    :ivar max_len: bytes wanted; 0xffff: all of it, unbuffered; None: no action has said so, but
+        each controller has said how much it wants then (``miss_send_len``).  That is so where no
+        rule was hit and where a TTL ran out.
     :ivar controller_id: which controllers (NXAST_CONTROLLER); 0: all.
     """
 
@@ -282,7 +290,7 @@ class PacketInEvent:
     key: int = 0
     table_id: int = 0
     cookie: int = 0xFFFFFFFFFFFFFFFF
-    max_len: int = 0xFFFF
+    max_len: int | None = 0xFFFF
     controller_id: int = 0
 
 
@@ -293,7 +301,8 @@ class IDriverHost(Interface):
     reactor: Any = Attribute("The reactor: timers, descriptors, threads.  In tests, a clock.")
     miss_to_controller: bool = Attribute(
         """Whether a packet that hits no rule in the first table goes to the controllers, as in
-        OpenFlow 1.0, instead of being dropped, as in 1.3.  True where a bridge speaks 1.0."""
+        OpenFlow 1.0, instead of being dropped, as in 1.3.  True where a bridge speaks 1.0.  It can
+        change at any time, when the bridge is configured anew: look at it for every such packet."""
     )
     rules: Callable[[], Iterable[IRule]] = Attribute(
         "All rules that should be in the hardware now: for resynchronising after a reset."
@@ -349,6 +358,8 @@ class IDriver(Interface):
         """End: let go of timers, descriptors and threads.  Fires when that is done.
 
         Operations in flight need not be completed any more, and later completions are ignored.
+        What :meth:`refresh`, :meth:`port_stats` and the like have returned has fired by then, well
+        or not.  The agent waits a few seconds and no longer.
         """
 
     def submit(operations: Sequence[IOperation]) -> None:

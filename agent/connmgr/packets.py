@@ -160,7 +160,9 @@ class Packets:
             length = size
             buffer_id = self._save(b"", event.in_port)
         else:
-            length = session.miss_send_len if packet.missed else event.max_len
+            length = session.miss_send_len
+            if event.max_len is not None and not packet.missed:
+                length = event.max_len
             if length < size:
                 buffer_id = self._save(event.data, event.in_port)
         if buffer_id is None:

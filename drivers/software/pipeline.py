@@ -160,7 +160,7 @@ class Pipeline:
             run.rule = rule
             if rule is None:
                 if self.missed(run):
-                    self.packet_in(run, PacketInReason.NO_MATCH, 0xFFFF)
+                    self.packet_in(run, PacketInReason.NO_MATCH, None)
                 return
             self._matches[table_id] += 1
             counters = rule.counters
@@ -209,7 +209,7 @@ class Pipeline:
             return False
         return run.table_id == 0 and not run.nested
 
-    def packet_in(self, run: Run, reason: int, max_len: int, controller_id: int = 0) -> None:
+    def packet_in(self, run: Run, reason: int, max_len: int | None, controller_id: int = 0) -> None:
         """Send a packet to the controllers, unless the port it came from says not to for misses."""
         host = self.host
         if host is None:

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from drivers.software.pipeline import Pipeline
     from drivers.software.program import ActionSet
 
-MISS_LEN: Final = 128
-"""Bytes of a packet whose TTL has expired that are sent to the controllers."""
-
 MAX_DEPTH: Final = 64
 """How deeply lookups may be nested."""
 MAX_RESUBMITS: Final = 4096
@@ -164,7 +161,7 @@ class Run:
         Always True.  Whoever resubmitted it goes on, as in Open vSwitch; or else it is dropped.
         """
         for controller_id in controller_ids:
-            self.pipeline.packet_in(self, PacketInReason.INVALID_TTL, MISS_LEN, controller_id)
+            self.pipeline.packet_in(self, PacketInReason.INVALID_TTL, None, controller_id)
         return self.nested or self.drop()
 
     def drop(self) -> bool:

@@ -123,8 +123,9 @@ class LonelyHost(proxyForInterface(IDriverHost)):  # type: ignore[misc]
     def packet_in(self, event: PacketInEvent) -> None:
         """Write that the packet would go to the controllers."""
         cookie = f"{event.cookie:#x}" if event.cookie else "0"
+        max_len = 0xFFFF if event.max_len is None else event.max_len
         self._recorder.act(
             f"userspace(controller(reason={int(event.reason)},rule_cookie={cookie},"
-            f"controller_id={event.controller_id},max_len={event.max_len}))",
+            f"controller_id={event.controller_id},max_len={max_len}))",
             event.key,
         )

@@ -97,6 +97,11 @@ class ToControllerTests(PacketsCase):
         message = self.packet(attrs.evolve(SENT, max_len=0))
         self.assertEqual((message.data, message.total_len), (b"", 200))
 
+    def test_no_action(self) -> None:
+        """Of one for which no action has said how much, what it has asked for of misses."""
+        message = self.packet(attrs.evolve(SENT, max_len=None))
+        self.assertEqual((message.data, message.total_len), (FRAME[:128], 200))
+
     def test_whole(self) -> None:
         """A packet of which it wants everything is sent whole, and not kept."""
         self.client.send(of.SetConfig(0, 200))

@@ -226,6 +226,7 @@ class TableTests(PipelineCase):
             (event.data, event.in_port, event.reason, event.table_id, event.cookie),
             (FRAME, 1, PacketInReason.NO_MATCH, 0, NO_COOKIE),
         )
+        self.assertIsNone(event.max_len)
         self.add(GotoTable(1))
         self.send()
         self.assertEqual(len(self.host.packet_ins), 1)
@@ -348,7 +349,10 @@ class ControllerTests(PipelineCase):
         dying = FRAME[:22] + b"\x01" + FRAME[23:]
         self.assertEqual(self.send(dying), {})
         (event,) = self.host.packet_ins
-        self.assertEqual((event.reason, event.cookie), (PacketInReason.INVALID_TTL, 5))
+        self.assertEqual(
+            (event.reason, event.cookie, event.table_id, event.max_len),
+            (PacketInReason.INVALID_TTL, 5, 0, None),
+        )
         self.assertEqual(event.data, dying)
 
 
