@@ -281,7 +281,8 @@ class PacketInEvent:
     :ivar max_len: bytes wanted; 0xffff: all of it, unbuffered; None: no action has said so, but
         each controller has said how much it wants then (``miss_send_len``).  That is so where no
         rule was hit and where a TTL ran out.
-    :ivar controller_id: which controllers (NXAST_CONTROLLER); 0: all.
+    :ivar controller_id: which controllers (NXAST_CONTROLLER); all have 0 but those that have said
+        otherwise.
     """
 
     data: bytes

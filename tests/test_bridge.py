@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.error import ConnectionDone
 
 from agent.bridge import Bridge
+from agent.connmgr.asyncmsg import NO_RULE
 from agent.connmgr.failopen import NORMAL, PRIORITY
-from agent.connmgr.packets import NO_RULE
 from agent.connmgr.tls import Credentials
 from agent.ofproto.interfaces import PacketInEvent
 from agent.openflow import messages as of

@@ -57,6 +57,9 @@ DEFAULT_MISS_SEND_LEN: Final = 128
 
 Asynchronous: TypeAlias = PacketIn | FlowRemoved | PortStatus
 
+NO_RULE: Final = 0xFFFFFFFFFFFFFFFF
+"""The cookie of a packet that hit no rule."""
+
 _LAST_REASON: Final = {OFP10: RemovedReason.DELETE, OFP13: RemovedReason.GROUP_DELETE}
 
 
@@ -72,10 +75,21 @@ def wants(config: AsyncConfig, role: Role, message: Asynchronous) -> bool:
 
 
 def for_version(version: int, nxm: bool, message: Asynchronous) -> Asynchronous:
-    """The message with a reason that the version knows; what is newer is a kind of DELETE.
+    """The message with a reason that the version knows.
+
+    Of the reasons for which a rule goes, what is newer is a kind of DELETE.  A packet that a
+    table-miss rule sends is no miss in 1.0, which knows no such rules: an action has sent it.
 
     :param nxm: whether the session has chosen to be told of flows in Nicira's format.
     """
+    if isinstance(message, PacketIn):
+        if (
+            version == OFP10
+            and message.reason == PacketInReason.NO_MATCH
+            and message.cookie != NO_RULE
+        ):
+            return attrs.evolve(message, reason=PacketInReason.ACTION)
+        return message
     if isinstance(message, FlowRemoved):
         known = message.reason <= _LAST_REASON[version]
         reason = message.reason if known else RemovedReason.DELETE

@@ -77,7 +77,8 @@ class Audience:
     @staticmethod
     def _offer(sessions: Iterable[OFConn], packet: SharedPacket) -> None:
         for session in sessions:
-            if wants(session.async_config, session.role, packet.message):
+            message = for_version(session.version, False, packet.message)
+            if wants(session.async_config, session.role, message):
                 session.packets.offer(packet)
 
     def encode(self, version: int, message: Asynchronous) -> bytes | None:

@@ -20,26 +20,23 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from agent.connmgr.asyncmsg import packet_in
+from agent.connmgr.asyncmsg import NO_RULE, Asynchronous, for_version, packet_in
 from agent.connmgr.interfaces import Switch
 from agent.connmgr.pinsched import PacketInScheduler
 from agent.connmgr.pktbuf import PacketBuffers
 from agent.ofproto.interfaces import PacketInEvent
 from agent.openflow.errors import OpenFlowError
-from agent.openflow.messages import PacketIn, PacketInReason
+from agent.openflow.messages import PacketInReason
 
 if TYPE_CHECKING:
     from agent.connmgr.ofconn import OFConn
-
-NO_RULE: Final = 0xFFFFFFFFFFFFFFFF
-"""The cookie of a packet that hit no rule."""
 
 MAX_RELEASED: Final = 1024
 """Packets that wait to be processed for one session; more are dropped."""
 BATCH: Final = 50
 """How many are processed in one turn of the reactor."""
 
-Encode = Callable[[int, PacketIn], "bytes | None"]
+Encode = Callable[[int, Asynchronous], "bytes | None"]
 """A message as the bytes of a version; None: the version cannot say it."""
 
 
@@ -74,12 +71,13 @@ class SharedPacket:
         form = (version, nxm)
         if form not in self._whole:
             message = packet_in(self.event, nxm=True) if nxm else self.message
-            self._whole[form] = self._encode(version, message)
+            self._whole[form] = self._encode(version, for_version(version, nxm, message))
         return self._whole[form]
 
     def part(self, version: int, nxm: bool, length: int, buffer_id: int) -> bytes | None:
         """The message with the packet's beginning, and the number of a buffer."""
-        return self._encode(version, packet_in(self.event, length, buffer_id, nxm))
+        message = packet_in(self.event, length, buffer_id, nxm)
+        return self._encode(version, for_version(version, nxm, message))
 
 
 class Packets:

@@ -10,7 +10,8 @@ import attrs
 from twisted.internet.error import ConnectionLost
 
 from agent.connmgr import packets
-from agent.connmgr.packets import BATCH, NO_RULE
+from agent.connmgr.asyncmsg import NO_RULE
+from agent.connmgr.packets import BATCH
 from agent.connmgr.pktbuf import SLOTS
 from agent.connmgr.target import Target
 from agent.ofproto.interfaces import PacketInEvent
@@ -138,8 +139,10 @@ class ToControllerTests(PacketsCase):
         newer.send(of.SetConfig(0, 128))
         self.packet()
         self.assertEqual(newer.received(), [])
-        self.packet(attrs.evolve(MISS, cookie=0))
-        self.assertEqual(len(newer.received()), 1)
+        message = self.packet(attrs.evolve(MISS, cookie=0))
+        [another] = newer.received()
+        self.assertEqual(another.reason, of.PacketInReason.NO_MATCH)
+        self.assertEqual(message.reason, of.PacketInReason.ACTION, "1.0 has no table-miss rules")
 
     def test_slow_reader(self) -> None:
         """A packet that is not sent, because the peer does not read, takes no buffer."""
