@@ -12,7 +12,15 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("unit", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile(
+    "unit",
+    derandomize=True,
+    deadline=None,
+    print_blob=True,
+    # Who names a package and a module of it runs some tests twice.  The check is about examples
+    # that are remembered, of which there are none here.
+    suppress_health_check=[HealthCheck.differing_executors],
+)
 settings.register_profile(
     "fuzz",
     deadline=None,
