@@ -1,16 +1,16 @@
 """What some drivers can do besides what :mod:`drivers.interfaces` asks of all.
 
 A driver that can provides the interface, and whoever wants it asks
-``ITracing(driver, None)``.  Nothing of the switch depends on any of these.
+``ITracing(driver, None)``.  The switch does without any of them.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from drivers.interfaces import IRule
 
@@ -78,3 +78,76 @@ class ITracing(Interface):
         :param key: its flow key, with the port where it comes in and the fields that are no part
             of a frame.
         """
+
+
+@attrs.frozen
+class LearnedAddress:
+    """An Ethernet address, and the port that leads to it.
+
+    :ivar vlan: VLAN identifier; 0: untagged.
+    :ivar mac: 48 bits.
+    :ivar age: seconds since it was last seen.
+    """
+
+    port: int
+    vlan: int
+    mac: int
+    age: float
+
+
+@attrs.frozen
+class LearningStatistics:
+    """What learning of addresses has come to.
+
+    :ivar current: addresses known now.
+    :ivar maximum: addresses that can be known at once.
+    :ivar learned: how many were learned so far.
+    :ivar expired: how many of them were forgotten for their age.
+    :ivar evicted: how many had to make room.
+    :ivar moved: how often one turned up at another port.
+    """
+
+    current: int
+    maximum: int
+    learned: int
+    expired: int
+    evicted: int
+    moved: int
+
+
+class IForwardingDatabase(Interface):
+    """A driver that learns addresses, as the reserved port NORMAL asks for (``fdb/show``)."""
+
+    def learned_addresses() -> Sequence[LearnedAddress]:
+        """What is known, the longest unseen first."""
+
+    def forget_addresses() -> None:
+        """Forget everything (``fdb/flush``)."""
+
+    def learning_statistics() -> LearningStatistics:
+        """What it has counted of it."""
+
+
+class IFaultInjection(Interface):
+    """A driver whose hardware can be made to fail on purpose (``driver/fault``)."""
+
+    def inject(words: Sequence[str]) -> str:
+        """Arm, show or clear faults, as the words say; returns a text for people.
+
+        :raises ValueError: for words it does not understand; the text says what it does.
+        """
+
+
+class IClog(Interface):
+    """A driver whose hardware can be halted and set going again (``ofproto/clog``).
+
+    Not to be confused with a driver that is slow: a clogged one does nothing at all.
+    """
+
+    clogged: bool = Attribute("Whether it is halted now.")
+
+    def clog() -> None:
+        """Neither start nor finish any operation from now on; harmless when already clogged."""
+
+    def unclog() -> None:
+        """Go on where it was halted; harmless when it was not."""

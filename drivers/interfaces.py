@@ -1,8 +1,9 @@
 """The contract between the switch and what programs the hardware.
 
 This is the whole contract: a driver imports this module and value types of :mod:`agent.openflow`
-and :mod:`agent.packet`, nothing else of the agent.  :mod:`drivers.testing` holds the test suite
-every driver passes; it is the executable half of this page.
+and :mod:`agent.packet`, nothing else of the agent.  What only some drivers can do is in
+:mod:`drivers.abilities`.  :mod:`drivers.testing` holds the test suite every driver passes; it is
+the executable half of this page.
 
 Everything here happens in the reactor's thread.  A driver may have threads of its own, but calls
 what it was given only from the reactor's.
@@ -418,76 +419,3 @@ class IDriver(Interface):
 
     def show() -> Mapping[str, object]:
         """Facts for the operator (``driver/show``): names in lower case, values printable."""
-
-
-@attrs.frozen
-class LearnedAddress:
-    """An Ethernet address, and the port that leads to it.
-
-    :ivar vlan: VLAN identifier; 0: untagged.
-    :ivar mac: 48 bits.
-    :ivar age: seconds since it was last seen.
-    """
-
-    port: int
-    vlan: int
-    mac: int
-    age: float
-
-
-@attrs.frozen
-class LearningStatistics:
-    """What learning of addresses has come to.
-
-    :ivar current: addresses known now.
-    :ivar maximum: addresses that can be known at once.
-    :ivar learned: how many were learned so far.
-    :ivar expired: how many of them were forgotten for their age.
-    :ivar evicted: how many had to make room.
-    :ivar moved: how often one turned up at another port.
-    """
-
-    current: int
-    maximum: int
-    learned: int
-    expired: int
-    evicted: int
-    moved: int
-
-
-class IForwardingDatabase(Interface):
-    """A driver that learns addresses, as the reserved port NORMAL asks for (``fdb/show``)."""
-
-    def learned_addresses() -> Sequence[LearnedAddress]:
-        """What is known, the longest unseen first."""
-
-    def forget_addresses() -> None:
-        """Forget everything (``fdb/flush``)."""
-
-    def learning_statistics() -> LearningStatistics:
-        """What it has counted of it."""
-
-
-class IFaultInjection(Interface):
-    """A driver whose hardware can be made to fail on purpose (``driver/fault``)."""
-
-    def inject(words: Sequence[str]) -> str:
-        """Arm, show or clear faults, as the words say; returns a text for people.
-
-        :raises ValueError: for words it does not understand; the text says what it does.
-        """
-
-
-class IClog(Interface):
-    """A driver whose hardware can be halted and set going again (``ofproto/clog``).
-
-    Not to be confused with a driver that is slow: a clogged one does nothing at all.
-    """
-
-    clogged: bool = Attribute("Whether it is halted now.")
-
-    def clog() -> None:
-        """Neither start nor finish any operation from now on; harmless when already clogged."""
-
-    def unclog() -> None:
-        """Go on where it was halted; harmless when it was not."""

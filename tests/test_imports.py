@@ -17,7 +17,13 @@ from tests.importing import Import, circle, imports, module_of, sources, within
 ALLOWED = {
     "agent.openflow": ("agent.openflow", "agent.packet"),
     "agent.packet": ("agent.openflow", "agent.packet"),
-    "agent.ofproto": ("agent.ofproto", "agent.openflow", "agent.packet", "drivers.interfaces"),
+    "agent.ofproto": (
+        "agent.ofproto",
+        "agent.openflow",
+        "agent.packet",
+        "drivers.abilities",
+        "drivers.interfaces",
+    ),
     "agent.connmgr": ("agent.connmgr", "agent.ofproto", "agent.openflow"),
     "agent.admin": ("agent", "drivers.abilities", "drivers.interfaces"),
     "drivers": ("drivers", "agent.openflow", "agent.packet"),

@@ -27,10 +27,10 @@ from agent.openflow import messages as of
 from agent.openflow.match import Match
 from agent.reload import Reloaded
 from drivers import registry
+from drivers.abilities import IClog
 from drivers.interfaces import (
     RESERVED_PORTS,
     Capabilities,
-    IClog,
     IDriverHost,
     OptionError,
     TableCapabilities,

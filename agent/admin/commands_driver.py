@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.admin.commands_bridges import Agent, able, choose
 from agent.admin.unixctl import CommandError, CommandRegistry
-from drivers.interfaces import IFaultInjection
+from drivers.abilities import IFaultInjection
 
 
 class DriverCommands:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from agent.admin.commands_bridges import Agent, able, choose, collect
 from agent.admin.unixctl import CommandRegistry
 from agent.openflow.text import format_mac, format_port
-from drivers.interfaces import IForwardingDatabase, LearnedAddress
+from drivers.abilities import IForwardingDatabase, LearnedAddress
 
 
 class ForwardingCommands:

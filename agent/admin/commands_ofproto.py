@@ -12,7 +12,7 @@ from agent.admin.commands_bridges import Agent, Bridge, able, choose, collect
 from agent.admin.commands_flows import describe
 from agent.admin.unixctl import CommandRegistry
 from agent.ofproto.operations import Operation, OperationGroup, State
-from drivers.interfaces import IClog
+from drivers.abilities import IClog
 
 MAX_OPERATIONS: Final = 100
 """How many operations of one group are shown."""

@@ -36,9 +36,9 @@ from agent.openflow import messages as of
 from agent.openflow.actions import Output
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import GroupMod, MeterMod
+from drivers.abilities import IClog
 from drivers.interfaces import (
     Capabilities,
-    IClog,
     IDriver,
     IDriverHost,
     IRule,

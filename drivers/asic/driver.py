@@ -24,16 +24,15 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from agent.openflow.group_messages import GroupType
+from drivers.abilities import IClog, IFaultInjection
 from drivers.asic.hardware import Hardware
 from drivers.asic.layout import make_layout
 from drivers.asic.profile import Profile, load
 from drivers.asic.tcam import Tcam
 from drivers.interfaces import (
     Capabilities,
-    IClog,
     IDriver,
     IDriverHost,
-    IFaultInjection,
     IOperation,
     OptionError,
     TableCapabilities,

@@ -15,16 +15,19 @@ from zope.interface import implementer
 from agent.openflow.actions import Actions
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
-from drivers.abilities import ITracing, Trace
+from drivers.abilities import (
+    IForwardingDatabase,
+    ITracing,
+    LearnedAddress,
+    LearningStatistics,
+    Trace,
+)
 from drivers.interfaces import (
     Capabilities,
     Entry,
     IDriverHost,
-    IForwardingDatabase,
     IOperation,
     IRule,
-    LearnedAddress,
-    LearningStatistics,
     OperationKind,
     TableCounters,
     Target,
@@ -115,7 +118,7 @@ class Datapath:
         return self.pipeline.port_mod(port_no, config, mask)
 
     def learned_addresses(self) -> list[LearnedAddress]:
-        """See :class:`drivers.interfaces.IForwardingDatabase`, like the next two."""
+        """See :class:`drivers.abilities.IForwardingDatabase`, like the next two."""
         return self.pipeline.learned_addresses()
 
     def forget_addresses(self) -> None:

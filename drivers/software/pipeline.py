@@ -23,11 +23,10 @@ from agent.openflow.actions import Actions, Instructions
 from agent.openflow.messages import FlowMod, PacketInReason, PortDesc, PortReason
 from agent.packet.mac_learning import MacTable
 from agent.packet.packet import parse
+from drivers.abilities import LearnedAddress, LearningStatistics
 from drivers.interfaces import (
     IDriverHost,
     IRule,
-    LearnedAddress,
-    LearningStatistics,
     PacketInEvent,
     TableCounters,
 )
@@ -243,7 +242,7 @@ class Pipeline:
             self.host.reduce_timeouts(run.rule, idle_timeout, hard_timeout)
 
     def learned_addresses(self) -> list[LearnedAddress]:
-        """See :class:`drivers.interfaces.IForwardingDatabase`."""
+        """See :class:`drivers.abilities.IForwardingDatabase`."""
         now = self.now()
         return [
             LearnedAddress(entry.port, entry.vlan, entry.mac, now - entry.seen)
@@ -251,7 +250,7 @@ class Pipeline:
         ]
 
     def learning_statistics(self) -> LearningStatistics:
-        """See :class:`drivers.interfaces.IForwardingDatabase`."""
+        """See :class:`drivers.abilities.IForwardingDatabase`."""
         addresses = self.addresses
         addresses.expire(self.now())
         return LearningStatistics(

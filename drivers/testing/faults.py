@@ -6,7 +6,7 @@ from twisted.trial.unittest import SkipTest
 from zope.interface.verify import verifyObject
 
 from agent.openflow.errors import OpenFlowError
-from drivers.interfaces import IClog, IFaultInjection
+from drivers.abilities import IClog, IFaultInjection
 from drivers.testing.contract import DriverContractTests
 from drivers.testing.fakes import FakeOperation
 
@@ -16,8 +16,8 @@ def _can_clog(driver: object) -> bool:
 
 
 class FaultInjectionContractTests(DriverContractTests):
-    """The contract of a driver that also provides :class:`drivers.interfaces.IFaultInjection`, and
-    of :class:`drivers.interfaces.IClog` if it provides that."""
+    """The contract of a driver that also provides :class:`drivers.abilities.IFaultInjection`, and
+    of :class:`drivers.abilities.IClog` if it provides that."""
 
     def test_faults_interface(self) -> None:
         """It provides what it says it provides."""

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from agent.admin.unixctl import CommandError, CommandRegistry
 from agent.connmgr.status import ConnectionStatus
 from agent.ofproto.ofproto import OFProto
-from drivers.interfaces import IClog, IFaultInjection
+from drivers.abilities import IClog, IFaultInjection
 from drivers.testing import ScriptableDriver
 
 
@@ -70,7 +70,7 @@ class FaultyDriver(ScriptableDriver):
     clogged = False
 
     def clog(self) -> None:
-        """See :class:`drivers.interfaces.IClog`, like the rest."""
+        """See :class:`drivers.abilities.IClog`, like the rest."""
         self.clogged = True
 
     def unclog(self) -> None:

@@ -8,7 +8,7 @@ from agent.admin.commands_fdb import ForwardingCommands
 from agent.admin.unixctl import CommandRegistry
 from agent.ofproto.ofproto import OFProto
 from agent.openflow.messages import Port
-from drivers.interfaces import IForwardingDatabase, LearnedAddress, LearningStatistics
+from drivers.abilities import IForwardingDatabase, LearnedAddress, LearningStatistics
 from drivers.testing import ScriptableDriver
 from tests.admin.agents import CommandCase, FakeAgent, FakeBridge
 from tests.ofproto.stage import SwitchTestCase
@@ -23,7 +23,7 @@ class LearningDriver(ScriptableDriver):
         self.addresses = list(addresses)
 
     def learned_addresses(self) -> list[LearnedAddress]:
-        """See :class:`drivers.interfaces.IForwardingDatabase`, like the rest."""
+        """See :class:`drivers.abilities.IForwardingDatabase`, like the rest."""
         return self.addresses
 
     def forget_addresses(self) -> None:

@@ -23,9 +23,9 @@ from agent.ofproto.ofproto import OFProto
 from agent.ofproto.operations import Operation, OperationGroup, Retry, State
 from agent.openflow import messages as of
 from agent.openflow.errors import OpenFlowError
+from drivers.abilities import IClog
 from drivers.interfaces import (
     Capabilities,
-    IClog,
     IOperation,
     OperationKind,
     TableCapabilities,

@@ -13,7 +13,7 @@ from agent.openflow.messages import Port as Reserved
 from agent.packet.compose import compose
 from agent.packet.flowkey import flow_key
 from agent.packet.mac_learning import AGEING, MULTICAST, SIZE, MacTable
-from drivers.interfaces import IForwardingDatabase, LearnedAddress, LearningStatistics
+from drivers.abilities import IForwardingDatabase, LearnedAddress, LearningStatistics
 from drivers.software.driver import SoftwareDriver, create
 from drivers.software.memory import MemoryPort
 from drivers.software.normal import (
