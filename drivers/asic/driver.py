@@ -1,7 +1,8 @@
 """The simulated ASIC: rules get into its tables when its hardware has got round to it.
 
 Packets are forwarded by what is in the hardware's tables now.  What was asked for and is not there
-yet does not forward.
+yet does not forward.  What the hardware leaves to the CPU (packets for the controllers, NORMAL,
+entries in software) takes as long as the profile says of a packet-in.
 
 Options::
 
@@ -25,8 +26,10 @@ from zope.interface import implementer
 
 from agent.openflow.group_messages import GroupType
 from drivers.abilities import IClog, IFaultInjection
+from drivers.asic.cpu import Cpu
 from drivers.asic.hardware import Hardware
 from drivers.asic.layout import make_layout
+from drivers.asic.pipeline import AsicPipeline
 from drivers.asic.profile import Profile, load
 from drivers.asic.tcam import Tcam
 from drivers.interfaces import (
@@ -51,6 +54,7 @@ class AsicDriver(Datapath):
 
     :ivar profile: what kind of switch it is.
     :ivar hardware: the chip.
+    :ivar cpu: what the chip leaves packets to that it cannot handle itself.
     """
 
     name = "asic"
@@ -86,12 +90,8 @@ class AsicDriver(Datapath):
             watch_types=frozenset({GroupType.SELECT, GroupType.FF}),
             max_meters=profile.meters,
         )
-        super().__init__(
-            capabilities,
-            {table_id: tcam.rules for table_id, tcam in tcams.items()},
-            ports,
-            by_packet,
-        )
+        self.cpu = Cpu(profile.packet_in, profile.packet_in_queue)
+        super().__init__(capabilities, AsicPipeline(tcams, ports, by_packet, self.cpu))
         self.hardware.show_packets = self.set_numbered
 
     def start(self, host: IDriverHost) -> None:
@@ -99,6 +99,7 @@ class AsicDriver(Datapath):
 
         :raises OSError: when a port cannot be opened.
         """
+        self.cpu.power_on(host.reactor)
         super().start(host)
         self.hardware.power_on(host.reactor)
 
@@ -151,6 +152,8 @@ class AsicDriver(Datapath):
             "moves": hardware.moves,
             "busy": f"{hardware.busy:.3f} s",
             "clogged": hardware.clogged,
+            "slow path": f"{self.cpu.handled} handled, {self.cpu.waiting} on their way, "
+            f"{self.cpu.dropped} dropped",
             "faults": "; ".join(map(str, hardware.faults.armed)),
             "groups": f"{memories[Target.GROUP].used}/{memories[Target.GROUP].size}",
             "meters": f"{memories[Target.METER].used}/{memories[Target.METER].size}",

@@ -14,6 +14,8 @@ Besides the keys that every profile has there are these, all optional::
     moves = "copy"                  # cut: an entry that is being moved is nowhere meanwhile
     groups = 256                    # how many there is room for
     meters = 256
+    packet_in_ms = 25.7             # from the chip to the CPU, of a packet that goes there; 0
+    packet_in_queue = 256           # packets on that way; more are dropped
     batch = 1                       # operations of one kind that are written together
     when_full = "reject"            # spill: to a table in software, with the times of [software]
     [add]
@@ -61,6 +63,8 @@ MAX_MS: Final = 1_000_000.0
 DEFAULT_GROUPS: Final = 256
 DEFAULT_METERS: Final = 256
 """Made up: what was measured of real switches says nothing of groups and meters."""
+DEFAULT_QUEUE: Final = 256
+"""Likewise; of packets to the CPU only the latency was measured."""
 MAX_SIZE: Final = 10_000_000
 
 _P5, _P50, _P95 = 0.05, 0.50, 0.95
@@ -206,6 +210,8 @@ class Profile:
     :ivar groups: how many groups there is room for; they cost what rules cost that nothing has to
         be moved for, and so do meters.
     :ivar meters: how many meters.
+    :ivar packet_in: seconds that a packet takes from the chip to the CPU.
+    :ivar packet_in_queue: how many packets may be on that way.
     """
 
     name: str
@@ -225,6 +231,8 @@ class Profile:
     software: Law | None = None
     groups: int = DEFAULT_GROUPS
     meters: int = DEFAULT_METERS
+    packet_in: float = 0.0
+    packet_in_queue: int = DEFAULT_QUEUE
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Profile:
@@ -263,6 +271,8 @@ class Profile:
             Law.read(options.table("software")) if spills else None,
             options.integer("groups", 0, MAX_SIZE, DEFAULT_GROUPS),
             options.integer("meters", 0, MAX_SIZE, DEFAULT_METERS),
+            options.number("packet_in_ms", 0, MAX_MS, 0.0) / 1e3,
+            options.integer("packet_in_queue", 1, MAX_SIZE, DEFAULT_QUEUE),
         )
         if how == "constant" and (profile.modify.per_entry or profile.modify.move):
             raise OptionError("modify.how", how, "must be another where the cost is not constant")

@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from agent.openflow.actions import Actions
 from agent.openflow.messages import PortDesc, PortStats
-from agent.packet.classifier import Classifier
 from drivers.abilities import (
     IForwardingDatabase,
     ITracing,
@@ -27,14 +26,12 @@ from drivers.interfaces import (
     Entry,
     IDriverHost,
     IOperation,
-    IRule,
     OperationKind,
     TableCounters,
     Target,
 )
 from drivers.software.pipeline import Pipeline
 from drivers.software.port import Port
-from drivers.software.ports import Ports
 from drivers.software.trace import trace
 
 SELECT_BY: Final = ("flow", "packet")
@@ -52,17 +49,12 @@ class Datapath:
     def __init__(
         self,
         capabilities: Capabilities,
-        tables: Mapping[int, Classifier[IRule]],
-        ports: Ports,
-        by_packet: bool = False,
+        pipeline: Pipeline,
     ) -> None:
-        """Make it; :meth:`start` opens the ports.
-
-        :param by_packet: see :class:`drivers.software.groups.Groups`.
-        """
+        """Make it; :meth:`start` opens the ports."""
         self.capabilities = capabilities
-        self.pipeline = Pipeline(tables, ports, by_packet)
-        self._ports = ports
+        self.pipeline = pipeline
+        self._ports = pipeline.ports
 
     def start(self, host: IDriverHost) -> None:
         """Open the ports.

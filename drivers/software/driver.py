@@ -34,6 +34,7 @@ from drivers.interfaces import (
 )
 from drivers.options import Options, restricted
 from drivers.software.datapath import SELECT_BY, Datapath
+from drivers.software.pipeline import Pipeline
 from drivers.software.ports import Ports
 from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED, SET_ACTIONS
 
@@ -75,7 +76,7 @@ class SoftwareDriver(Datapath):
             max_meters=MAX_METERS,
             max_bands=MAX_BANDS,
         )
-        super().__init__(capabilities, self._tables, ports, by_packet)
+        super().__init__(capabilities, Pipeline(self._tables, ports, by_packet))
 
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Do the operations, and complete them."""

@@ -76,6 +76,8 @@ class Pipeline:
     :ivar host: the agent; None before :meth:`open`.
     :ivar now: its clock.
     :ivar gave_up: how many packets came to a limit of what one may cause, and were dropped.
+    :ivar leaves: asked of each packet that hits a rule, if not None: whether it leaves this
+        pipeline before that rule is executed.  Who says so goes on with it.
     """
 
     host: IDriverHost | None
@@ -98,6 +100,7 @@ class Pipeline:
         self.host = None
         self.now = float
         self.gave_up = 0
+        self.leaves: Callable[[Run, IRule, int], bool] | None = None
 
     def open(self, host: IDriverHost) -> None:
         """Begin to take packets, from the ports too.
@@ -152,11 +155,14 @@ class Pipeline:
         packet = run.packet
         size = len(packet.data)
         now = self.now
+        leaves = self.leaves
         while table_id >= 0:
             run.table_id = table_id
-            self._lookups[table_id] += 1
             rule = self.tables[table_id].lookup(key)
             run.rule = rule
+            if leaves is not None and rule is not None and leaves(run, rule, key):
+                return
+            self._lookups[table_id] += 1
             if rule is None:
                 if self.missed(run):
                     self.packet_in(run, PacketInReason.NO_MATCH, None)
@@ -218,7 +224,8 @@ class Pipeline:
             if port is not None and port.config & NO_PACKET_IN:
                 return
         rule = run.rule
-        host.packet_in(
+        self.tell(
+            run,
             PacketInEvent(
                 run.packet.frame(),
                 run.in_port,
@@ -228,8 +235,13 @@ class Pipeline:
                 rule.cookie if rule is not None else NO_COOKIE,
                 max_len,
                 controller_id,
-            )
+            ),
         )
+
+    def tell(self, run: Run, event: PacketInEvent) -> None:
+        """Hand a packet to the agent, for the controllers."""
+        if self.host is not None:
+            self.host.packet_in(event)
 
     def learn(self, request: FlowMod) -> None:
         """A packet teaches a rule."""

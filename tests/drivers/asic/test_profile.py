@@ -90,6 +90,12 @@ class ProfileTests(SynchronousTestCase):
         self.assertEqual((profile.how, profile.batch), ("delete and add", 8))
         self.assertEqual((profile.add.batched, profile.software), (0.005, Law(0.001)))
 
+    def test_slow_path(self) -> None:
+        """A profile may say how slow and how narrow the way to the CPU is; else it is not slow."""
+        profile = load(self.write("packet_in_ms = 5\npacket_in_queue = 3\n" + GOOD))
+        self.assertEqual((profile.packet_in, profile.packet_in_queue), (0.005, 3))
+        self.assertEqual(load(self.write(GOOD)).packet_in, 0.0)
+
     def test_refused(self) -> None:
         """What is wrong is refused in one line that has the file, the key and what is allowed."""
         for old, new, said in (
@@ -115,6 +121,8 @@ class ProfileTests(SynchronousTestCase):
             ("base_ms = 100.0\nper", "per", "add.base_ms = None: missing"),
             ("move_us", "moves_us", "add.moves_us = 3.0: unknown; known are base_ms"),
             ("[modify]\nbase_ms = 100.0\n", "", "modify = None: missing"),
+            ("parallel = 1", "packet_in_ms = -1", "packet_in_ms = -1: must be a number from 0"),
+            ("parallel = 1", "packet_in_queue = 0", "packet_in_queue = 0: must be a whole number"),
             ("parallel = 1", "turbo = 1", "turbo = 1: unknown; known are name"),
             ("parallel = 1", "parallel =", "must be TOML"),
             ("parallel = 1", 'layout = "heap"', 'must be one of "chunked", "dense"'),
@@ -193,13 +201,14 @@ class OurProfilesTests(SynchronousTestCase):
 
     def test_measured(self) -> None:
         """What was measured comes out of the simulation: time of a single install at percentiles
-        5, 50 and 95, within 6%, and room."""
-        for name, size, percentiles in (
-            ("quanta", 1917, (5.4, 42, 87)),
-            ("hp", 1500, (35, 70, 157)),
-            ("monaco", 511, (6.8, 12.6, 48)),
+        5, 50 and 95, within 6%; room; and the latency of packet-ins."""
+        for name, size, percentiles, packet_in in (
+            ("quanta", 1917, (5.4, 42, 87), 25.7),
+            ("hp", 1500, (35, 70, 157), 16.5),
+            ("monaco", 511, (6.8, 12.6, 48), 8.8),
         ):
             profile = load(name)
+            self.assertAlmostEqual(profile.packet_in * 1e3, packet_in)
             self.assertEqual((profile.kind, profile.tables[0].size), ("measured", size))
             for quantile, measured in zip((0.05, 0.5, 0.95), percentiles, strict=True):
                 time = profile.add.base * profile.jitter.share(quantile) * 1e3

@@ -1,0 +1,129 @@
+"""What becomes of packets that cross a running agent, where that is more than a rule that matches:
+slow hardware, and what controllers do to ports and groups."""
+
+from __future__ import annotations
+
+import time
+
+from agent.openflow import actions as act
+from agent.openflow import messages as of
+from agent.openflow.group_messages import (
+    Bucket,
+    GroupCommand,
+    GroupMod,
+    GroupType,
+    MeterBand,
+    MeterFlags,
+    MeterMod,
+)
+from agent.openflow.match import MATCH_ALL, Match
+from tests.system import test_ports
+from tests.system.agent import PROFILE
+from tests.system.network import Wire
+from tests.system.test_ports import FRAME, output
+
+TO_CONTROLLER = act.Output(of.Port.CONTROLLER, 0xFFFF)
+SOON = 0.3
+"""Seconds within which what does not come is taken not to come."""
+
+
+class DatapathCase(test_ports.PortCase):
+    """An agent with two hosts, which see and send whole frames."""
+
+    def run_hosts(self, driver: str = 'name = "software"', ports: int = 2) -> list[Wire]:
+        """Start it; returns the hosts' ends of the cables."""
+        names = [f"p{number}" for number in range(1, ports + 1)]
+        hosts = [self.host(name) for name in names]
+        entries = (test_ports.PORT.format(n, name, "netdev") for n, name in enumerate(names, 1))
+        self.run_agent(*entries, driver=driver)
+        self.control = self.watcher()
+        return [self.wire(host) for host in hosts]
+
+    def asic(self, ms: float, more: str = "") -> str:
+        """The configuration of an ASIC which takes so long for each operation."""
+        profile = self.directory / "slow.toml"
+        profile.write_text(more + PROFILE.format(ms=ms, size=10))
+        return f'name = "asic"\nprofile = "{profile}"'
+
+
+def rule(*instructions: act.Instruction, **fields: int) -> of.FlowMod:
+    """The request to add a rule."""
+    match = Match.of(**fields) if fields else MATCH_ALL
+    return of.FlowMod(of.FlowModCommand.ADD, match, instructions=instructions, xid=1)
+
+
+class SlowHardwareTests(DatapathCase):
+    """The ASIC forwards what is in it."""
+
+    def test_slow_path(self) -> None:
+        """What goes to the CPU takes as long as the profile says, what the chip does itself does
+        not, and both are done by one rule."""
+        one, two = self.run_hosts(self.asic(0, "packet_in_ms = 700\n"))
+        self.control.send(rule(act.ApplyActions((TO_CONTROLLER, act.Output(2))), in_port=1))
+        self.control.barrier()
+        start = time.monotonic()
+        one.send(FRAME)
+        self.assertEqual(two.receive(), FRAME)
+        forwarded = time.monotonic() - start
+        event = self.control.expect(of.PacketIn)
+        arrived = time.monotonic() - start
+        self.assertEqual(event.data, FRAME)
+        self.assertLess(forwarded, 0.6)
+        self.assertGreaterEqual(arrived, 0.7)
+
+    def test_normal(self) -> None:
+        """NORMAL forwards by what the CPU learned, and takes its time, too."""
+        one, two = self.run_hosts(self.asic(0, "packet_in_ms = 400\n"))
+        self.control.send(rule(act.ApplyActions((act.Output(of.Port.NORMAL),))))
+        self.control.barrier()
+        start = time.monotonic()
+        one.send(FRAME)
+        self.assertEqual(two.receive(), FRAME)
+        self.assertGreaterEqual(time.monotonic() - start, 0.4)
+
+    def test_not_there_yet(self) -> None:
+        """Neither a rule nor a group or a meter that the hardware has not got does anything to a
+        packet: the rule that names them comes after them, and the packet after the rule."""
+        one, two = self.run_hosts(self.asic(300))
+        bucket = Bucket(actions=(act.Output(2),))
+        drop_all = MeterBand(1, 1000)
+        self.control.send(
+            GroupMod(GroupCommand.ADD, GroupType.ALL, 1, (bucket,), xid=2),
+            MeterMod(GroupCommand.ADD, MeterFlags.PKTPS, 1, (drop_all,), xid=3),
+            rule(act.MeterInstruction(1), act.ApplyActions((act.GroupAction(1),)), in_port=1),
+        )
+        start = time.monotonic()
+        while time.monotonic() - start < 0.6:
+            one.send(FRAME)
+            self.assertIsNone(two.receive(0.05))
+        self.control.barrier()
+        # What was dropped before is not delivered afterwards.
+        self.assertIsNone(two.receive(0.05))
+        self.assertGreaterEqual(time.monotonic() - start, 0.85)
+        one.send(FRAME)
+        self.assertEqual(two.receive(), FRAME)
+
+    def test_still_there(self) -> None:
+        """A rule forwards as it was until the hardware has got round to changing or deleting it."""
+        one, two = self.run_hosts(self.asic(500))
+        self.control.send(rule(*output(2), in_port=1))
+        self.control.barrier()
+        match = Match.of(in_port=1)
+        change = of.FlowMod(
+            of.FlowModCommand.MODIFY, match, instructions=output(of.Port.IN_PORT), xid=4
+        )
+        self.control.send(change)
+        self.assertEqual(len(self.control.flows()), 1)
+        one.send(FRAME)
+        self.assertEqual(two.receive(), FRAME)
+        self.control.barrier()
+        one.send(FRAME)
+        self.assertEqual(one.receive(), FRAME)
+        self.assertIsNone(two.receive(0.05))
+        self.control.send(of.FlowMod(of.FlowModCommand.DELETE, match, xid=5))
+        self.assertEqual(len(self.control.flows()), 0)
+        one.send(FRAME)
+        self.assertEqual(one.receive(), FRAME)
+        self.control.barrier()
+        one.send(FRAME)
+        self.assertIsNone(one.receive(SOON))
