@@ -31,7 +31,7 @@ from agent.connmgr.outstanding import MAX_REPLIES
 from agent.connmgr.packets import Packets
 from agent.connmgr.pktbuf import SLOTS
 from agent.connmgr.probe import InactivityProbe
-from agent.connmgr.roles import MODIFYING, Role, Roles
+from agent.connmgr.roles import MODIFYING, Role, Roles, modifies
 from agent.connmgr.settings import ConnectionKind, SessionSettings
 from agent.connmgr.speaker import Speaker
 from agent.ofproto.conditions import Condition, Postponed
@@ -300,7 +300,7 @@ class OFConn(Speaker):
             if own is not None:
                 own(self, message)
                 return True
-            if self.role is Role.SLAVE and kind in MODIFYING:
+            if self.role is Role.SLAVE and modifies(message):
                 # It may have been promised a place in flight before it was demoted.
                 self._switch.release(self)
                 raise OpenFlowError(IS_SLAVE)

@@ -13,7 +13,13 @@ from typing import Final, Protocol
 
 from agent.openflow.errors import ROLE_BAD_ROLE, ROLE_STALE, OpenFlowError
 from agent.openflow.group_messages import GroupMod, MeterMod
-from agent.openflow.messages import FlowMod, PacketOut, PortMod, TableMod
+from agent.openflow.messages import (
+    FlowMod,
+    PacketOut,
+    PortMod,
+    TableFeaturesRequest,
+    TableMod,
+)
 
 
 class Role(enum.IntEnum):
@@ -28,13 +34,20 @@ class Role(enum.IntEnum):
 MODIFYING: Final[frozenset[type]] = frozenset(
     {FlowMod, GroupMod, MeterMod, PacketOut, PortMod, TableMod}
 )
-"""Requests that a slave may not make: IS_SLAVE."""
+"""Requests that a slave may not make: IS_SLAVE.  See :func:`modifies` for the one that is left."""
 
 NO_GENERATION: Final = 0xFFFFFFFFFFFFFFFF
 """What a role reply has for the generation id before any was given, as in Open vSwitch."""
 
 _HALF: Final = 1 << 63
 _WHOLE: Final = 1 << 64
+
+
+def modifies(request: object) -> bool:
+    """Whether a slave may not make this request: table features may be asked for, not changed."""
+    if isinstance(request, TableFeaturesRequest):
+        return bool(request.tables) or request.more
+    return type(request) in MODIFYING
 
 
 class HasRole(Protocol):

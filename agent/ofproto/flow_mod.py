@@ -145,8 +145,10 @@ class FlowMods:
         """The table of a request that needs just one."""
         table_id = request.table_id
         if table_id < len(self.tables):
-            return self.tables[table_id]
-        if table_id == ALL_TABLES and requester.version == OFP10:
+            table = self.tables[table_id]
+            if table.active:
+                return table
+        elif table_id == ALL_TABLES and requester.version == OFP10:
             return self.tables[0]
         raise OpenFlowError(errors.FLOW_MOD_BAD_TABLE_ID, f"table {table_id}")
 
@@ -154,8 +156,10 @@ class FlowMods:
         """The tables of a request that may be about all of them."""
         table_id = request.table_id
         if table_id < len(self.tables):
-            return (self.tables[table_id],)
-        if table_id == ALL_TABLES and (
+            table = self.tables[table_id]
+            if table.active:
+                return (table,)
+        elif table_id == ALL_TABLES and (
             requester.version == OFP10 or request.command in (DELETE, DELETE_STRICT)
         ):
             return self._used

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from agent.ofproto import statistics, table_features
+from agent.ofproto import statistics
 from agent.ofproto.admission import Admission, SlotCondition
 from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.expiry import Expiry
@@ -28,6 +28,7 @@ from agent.ofproto.ledger import OperationLedger
 from agent.ofproto.meters import Meter, MeterMods
 from agent.ofproto.numbered_statistics import NumberedStatistics
 from agent.ofproto.operations import Operation, OperationGroup
+from agent.ofproto.pipeline import UNTOLD, Pipeline
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import FlowTable
 from agent.ofproto.validate import Validator
@@ -124,6 +125,7 @@ class OFProto:
     tables: Sequence[FlowTable]
     ledger: OperationLedger
     flow_mods: FlowMods
+    pipeline: Pipeline
     learning: Learning | None = None
     group_mods: GroupMods
     meter_mods: MeterMods
@@ -178,7 +180,6 @@ class OFProto:
             of.QueueStatsRequest: self._queue_stats,
             of.QueueGetConfigRequest: self._queue_config,
             of.TableMod: self._table_mod,
-            of.TableFeaturesRequest: self._table_features,
         }
 
     # --- life cycle --------------------------------------------------------------------------
@@ -199,6 +200,10 @@ class OFProto:
             self.reactor,
             lambda ended: Internal(f"{self.name}<->learn", ended, of.OFP10),
         )
+        self.pipeline = Pipeline(
+            self.tables, self.flow_mods, Internal(f"{self.name}<->table features")
+        )
+        self._handlers[of.TableFeaturesRequest] = self.pipeline.handle
         self.group_mods = GroupMods(
             self.capabilities, self.flow_mods, self.ledger, self.reactor, self._has_port
         )
@@ -259,6 +264,7 @@ class OFProto:
     def release(self, requester: IRequester) -> None:
         """A requester is gone; what it has in flight runs on."""
         self.admission.forgo(requester)
+        self.pipeline.release(requester)
 
     def flush(self) -> Condition:
         """Delete every rule, hidden ones too; no request is executed until the condition clears."""
@@ -287,8 +293,8 @@ class OFProto:
         return self.capabilities.reserved_ports
 
     def has_table(self, table_id: int) -> bool:
-        """Whether there is such a table."""
-        return table_id < len(self.tables)
+        """Whether there is such a table in the pipeline."""
+        return table_id < len(self.tables) and self.tables[table_id].active
 
     def has_group(self, group_id: int) -> bool:
         """Whether there is such a group.
@@ -389,7 +395,7 @@ class OFProto:
         rule: Rule = operation.rule
         if operation.kind is OperationKind.DELETE:
             self.expiry.forget(rule)
-            if rule.send_flow_removed and not rule.hidden:
+            if rule.send_flow_removed and not rule.hidden and operation.reason != UNTOLD:
                 self._flow_removed(rule, operation.reason)
         elif rule.idle_timeout or rule.hard_timeout or operation.old is not None:
             self.expiry.watch(rule)
@@ -467,6 +473,8 @@ class OFProto:
             replies = []
             for table in self.tables:
                 counters = counted.get(table.table_id, NOT_COUNTED)
+                if not table.active:
+                    continue
                 replies.append(
                     of.TableStats(
                         table.table_id,
@@ -481,14 +489,6 @@ class OFProto:
             return of.TableStatsReply(replies, request.xid)
 
         return self.driver.table_stats().addCallback(answer)
-
-    def _table_features(self, request: of.TableFeaturesRequest, requester: IRequester) -> Result:
-        if request.tables:
-            raise OpenFlowError(errors.TABLE_FEATURES_EPERM, "the tables are the hardware's")
-        return of.TableFeaturesReply(
-            tuple(table_features.describe(table, self.tables) for table in self.tables),
-            request.xid,
-        )
 
     def _table_mod(self, request: of.TableMod, requester: IRequester) -> Result:
         if request.table_id != of.ALL_TABLES and not self.has_table(request.table_id):

@@ -45,7 +45,7 @@ def select(
     """
     if request.table_id == ALL_TABLES:
         chosen = tables
-    elif request.table_id < len(tables):
+    elif request.table_id < len(tables) and tables[request.table_id].active:
         chosen = (tables[request.table_id],)
     elif version == OFP10:
         return []  # 1.0 has no error for it; Open vSwitch answers with nothing

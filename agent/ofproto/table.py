@@ -85,6 +85,8 @@ class FlowTable:
     :ivar table_id: its number.
     :ivar name: its name.
     :ivar max_entries: how many rules it takes.
+    :ivar active: whether it is in the pipeline; a controller may have taken it out
+        (:mod:`agent.ofproto.pipeline`), and then there is no such table to any request.
     :ivar evicts: whether an ADD to a full table takes the place of a rule that will expire.
     :ivar capabilities: what the driver can do in it.
     :ivar pending: the operations in flight.
@@ -101,6 +103,7 @@ class FlowTable:
     failure = FLOW_MOD_UNKNOWN
 
     __slots__ = (
+        "active",
         "adding",
         "capabilities",
         "deleting",
@@ -124,6 +127,7 @@ class FlowTable:
         self.deleting: dict[tuple[int, int, int], Operation] = {}
         self.adding = 0
         self.hidden = 0
+        self.active = True
         self.evicts = evicts
         self.ghosts: dict[int, Rule] = {}
 

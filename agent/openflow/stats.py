@@ -253,10 +253,14 @@ class TableFeatures:
 
 @attrs.define
 class TableFeaturesRequest:
-    """Without tables it asks; with tables it asks for these and no others."""
+    """Without tables it asks; with tables it asks for these and no others.
+
+    :ivar more: whether more parts of the same request follow; then it asks for nothing yet.
+    """
 
     tables: tuple[TableFeatures, ...] = ()
     xid: int = 0
+    more: bool = False
 
 
 @attrs.define

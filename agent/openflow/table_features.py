@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import unpack_from
 from typing import Any, Final
 
@@ -72,8 +73,9 @@ _PROPERTIES: Final = TlvList(
 )
 _IDS: Final = TlvList(bad_len=TABLE_FEATURES_BAD_LEN, minimum=4, multiple=4, most=256)
 
-_NEXT_TABLES: Final = frozenset({Property.NEXT_TABLES, Property.NEXT_TABLES_MISS})
-_FIELDS: Final = frozenset(
+NEXT_TABLES: Final = frozenset({Property.NEXT_TABLES, Property.NEXT_TABLES_MISS})
+"""The properties that list tables."""
+FIELDS: Final = frozenset(
     {
         Property.MATCH,
         Property.WILDCARDS,
@@ -83,6 +85,7 @@ _FIELDS: Final = frozenset(
         Property.APPLY_SETFIELD_MISS,
     }
 )
+"""The properties that list headers of OXM fields."""
 
 _KNOWN: Final = frozenset(Property)
 
@@ -97,9 +100,9 @@ def _decode_table(data: bytes, offset: int, length: int) -> TableFeatures:
 
 
 def _decode_property(kind: int, data: bytes, offset: int, length: int) -> tuple[int, ...]:
-    if kind in _NEXT_TABLES:
+    if kind in NEXT_TABLES:
         return tuple(data[offset : offset + length])
-    if kind in _FIELDS:
+    if kind in FIELDS:
         if length % 4:
             raise OpenFlowError(TABLE_FEATURES_BAD_LEN, f"{length} bytes of field headers")
         return unpack_from(f">{length // 4}I", data, offset)
@@ -110,16 +113,21 @@ def _decode_property(kind: int, data: bytes, offset: int, length: int) -> tuple[
 
 def _encode_table(table: TableFeatures) -> bytes:
     body = _TABLE.encode(table)
-    for kind, numbers in table.properties.items():
-        if kind in _NEXT_TABLES:
-            value = bytes(numbers)
-        elif kind in _FIELDS:
-            value = b"".join(number.to_bytes(4, "big") for number in numbers)
-        else:
-            value = b"".join(_ID.pack(number, _ID.size) for number in numbers)
-        value = _PROPERTY.pack(kind, _PROPERTY.size + len(value)) + value
-        body += value + bytes(-len(value) % 8)
+    body += b"".join(_encode_property(kind, ids) for kind, ids in table.properties.items())
     return _LENGTH.pack(_LENGTH.size + len(body)) + body
+
+
+@lru_cache(256)
+def _encode_property(kind: int, numbers: tuple[int, ...]) -> bytes:
+    """Remembered: the 254 tables of a switch have most of their properties in common."""
+    if kind in NEXT_TABLES:
+        value = bytes(numbers)
+    elif kind in FIELDS:
+        value = b"".join(number.to_bytes(4, "big") for number in numbers)
+    else:
+        value = b"".join(_ID.pack(number, _ID.size) for number in numbers)
+    value = _PROPERTY.pack(kind, _PROPERTY.size + len(value)) + value
+    return value + bytes(-len(value) % 8)
 
 
 def _decode(data: bytes) -> tuple[TableFeatures, ...]:
@@ -130,7 +138,7 @@ def _decode(data: bytes) -> tuple[TableFeatures, ...]:
 
 
 def _decode_request(data: bytes, xid: int) -> Message:
-    return TableFeaturesRequest(_decode(data), xid)
+    return TableFeaturesRequest(_decode(data), xid, has_more(data))
 
 
 def _decode_reply(data: bytes, xid: int) -> Message:
@@ -150,5 +158,6 @@ STATISTICS: Final = (
         TableFeaturesReply,
         _decode_reply,
         _encode,
+        request_parts=True,
     ),
 )

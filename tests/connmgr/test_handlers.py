@@ -169,6 +169,8 @@ class SlaveTests(RoleCase):
             of.PacketOut(of.NO_BUFFER, 1, ()),
             of.PortMod(1, 0, 0, 0),
             of.TableMod(0, 0),
+            of.TableFeaturesRequest((of.TableFeatures(0, "t", 0, 0, 0, 0, {}),)),
+            of.TableFeaturesRequest(more=True),
         )
         for request in requests:
             peer.send(request)
@@ -180,6 +182,8 @@ class SlaveTests(RoleCase):
         _, peer = self.slave()
         peer.send(of.FeaturesRequest(1), of.EchoRequest(xid=2), of.BarrierRequest(3))
         self.assertEqual([message.xid for message in peer.received()], [1, 2, 3])
+        peer.send(of.TableFeaturesRequest(xid=4))
+        self.assertEqual(self.switch.handled[-1], of.TableFeaturesRequest(xid=4))
 
     def test_before_waiting(self) -> None:
         """Permission is checked before anything can postpone."""

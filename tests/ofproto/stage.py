@@ -143,7 +143,7 @@ class SwitchTestCase(SynchronousTestCase):
     :ivar offers: other capabilities of the driver: groups, meters.
     """
 
-    max_entries = (8, 8)
+    max_entries: tuple[int, ...] = (8, 8)
     max_pending = 50
     reserved_ports = RESERVED_PORTS
     offers: Mapping[str, Any] = {}

@@ -56,7 +56,11 @@ class TableFeaturesTests(SynchronousTestCase):
     @given(st.lists(features, max_size=3).map(tuple))
     def test_round_trip(self, tables: tuple[TableFeatures, ...]) -> None:
         """What is encoded is decoded again, as a request and as a reply."""
-        for message in (TableFeaturesRequest(tables, 7), TableFeaturesReply(tables, 7)):
+        for message in (
+            TableFeaturesRequest(tables, 7),
+            TableFeaturesRequest(tables, 7, more=True),
+            TableFeaturesReply(tables, 7),
+        ):
             self.assertEqual(decode(OFP13, encode(OFP13, message)), message)
 
     def test_long_reply(self) -> None:
