@@ -29,6 +29,7 @@ from agent.ofproto.meters import Meter, MeterMods
 from agent.ofproto.numbered_statistics import NumberedStatistics
 from agent.ofproto.operations import Operation, OperationGroup
 from agent.ofproto.pipeline import UNTOLD, Pipeline
+from agent.ofproto.port_requests import PortRequests
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import FlowTable
 from agent.ofproto.validate import Validator
@@ -170,17 +171,14 @@ class OFProto:
             of.GetConfigRequest: self._get_config,
             of.SetConfig: self._set_config,
             of.PacketOut: self._packet_out,
-            of.PortMod: self._port_mod,
             of.DescRequest: self._desc,
             of.FlowStatsRequest: self._flow_stats,
             of.AggregateRequest: self._aggregate,
             of.TableStatsRequest: self._table_stats,
-            of.PortStatsRequest: self._port_stats,
-            of.PortDescRequest: self._port_desc,
-            of.QueueStatsRequest: self._queue_stats,
-            of.QueueGetConfigRequest: self._queue_config,
             of.TableMod: self._table_mod,
         }
+        self._ports = PortRequests(driver, self.port_status)
+        self._handlers |= self._ports.handlers()
 
     # --- life cycle --------------------------------------------------------------------------
 
@@ -205,7 +203,7 @@ class OFProto:
         )
         self._handlers[of.TableFeaturesRequest] = self.pipeline.handle
         self.group_mods = GroupMods(
-            self.capabilities, self.flow_mods, self.ledger, self.reactor, self._has_port
+            self.capabilities, self.flow_mods, self.ledger, self.reactor, self._ports.exists
         )
         self._handlers[GroupMod] = self.group_mods.handle
         self.meter_mods = MeterMods(self.capabilities, self.flow_mods, self.ledger, self.reactor)
@@ -314,9 +312,6 @@ class OFProto:
         """What a rule teaches shall go with it; see :class:`agent.ofproto.validate.Limits`."""
         if self.learning is not None:
             self.learning.tracking = True
-
-    def _has_port(self, port_no: int) -> bool:
-        return any(port.port_no == port_no for port in self.driver.ports())
 
     # --- what the driver says (drivers.interfaces.IDriverHost) ---------------------------------
 
@@ -498,7 +493,7 @@ class OFProto:
         # 1.3 keeps the bits 0 and 1 for compatibility, without a meaning.
         return None
 
-    # --- ports -------------------------------------------------------------------------------
+    # --- packets -----------------------------------------------------------------------------
 
     def _packet_out(self, request: of.PacketOut, requester: IRequester) -> Result:
         port = request.in_port
@@ -517,45 +512,3 @@ class OFProto:
         """Take a packet through the tables, as if it had come in on ``in_port`` just now."""
         if data:
             self.driver.packet_out(data, in_port, TO_TABLES)
-
-    def _port_mod(self, request: of.PortMod, requester: IRequester) -> Result:
-        for desc in self.driver.ports():
-            if desc.port_no == request.port_no:
-                break
-        else:
-            raise OpenFlowError(errors.PORT_BAD_PORT, f"port {request.port_no}")
-        if desc.hw_addr != request.hw_addr:
-            raise OpenFlowError(errors.PORT_BAD_HW_ADDR, f"{request.hw_addr:012x}")
-        changed = self.driver.port_mod(request.port_no, request.config, request.mask)
-        if changed != desc:
-            self.port_status(of.PortReason.MODIFY, changed)
-        return None
-
-    def _port_desc(self, request: of.PortDescRequest, requester: IRequester) -> Result:
-        return of.PortDescReply(list(self.driver.ports()), request.xid)
-
-    def _port_stats(self, request: of.PortStatsRequest, requester: IRequester) -> Result:
-        wanted = request.port_no
-        if wanted != of.ANY and all(port.port_no != wanted for port in self.driver.ports()):
-            raise OpenFlowError(errors.REQUEST_BAD_PORT, f"port {wanted}")
-        return self.driver.port_stats().addCallback(
-            lambda ports: of.PortStatsReply(
-                [port for port in ports if wanted in (of.ANY, port.port_no)], request.xid
-            )
-        )
-
-    def _check_queue_port(self, port_no: int) -> None:
-        if port_no not in (of.ANY, of.Port.ALL) and all(
-            port.port_no != port_no for port in self.driver.ports()
-        ):
-            raise OpenFlowError(errors.QUEUE_BAD_PORT, f"port {port_no}")
-
-    def _queue_stats(self, request: of.QueueStatsRequest, requester: IRequester) -> Result:
-        self._check_queue_port(request.port_no)
-        if request.queue_id != of.ANY:
-            raise OpenFlowError(errors.QUEUE_BAD_QUEUE, f"queue {request.queue_id}")
-        return of.QueueStatsReply([], request.xid)
-
-    def _queue_config(self, request: of.QueueGetConfigRequest, requester: IRequester) -> Result:
-        self._check_queue_port(request.port)
-        return of.QueueGetConfigReply(request.port, (), request.xid)

@@ -16,9 +16,6 @@ from drivers.interfaces import IDriverHost, PacketInEvent, TableCounters
 from drivers.testing import ScriptableDriver
 from tests.ofproto.stage import ADD, DELETE, PORT1, PORT2, PORT3, Requester, SwitchTestCase
 
-P1 = 0x020000000001
-"""The address of port 1 of the driver."""
-
 
 class RequestTests(SwitchTestCase):
     """Requests about the switch as a whole."""
@@ -90,47 +87,8 @@ class RequestTests(SwitchTestCase):
         self.failureResultOf(self.handle(of.PortStatsRequest()), OSError)
 
 
-class PortTests(SwitchTestCase):
-    """Requests about ports."""
-
-    def test_desc(self) -> None:
-        """The ports are those which the driver has now."""
-        reply = self.handle(of.PortDescRequest(5))
-        self.assertEqual(([p.port_no for p in reply.ports], reply.xid), ([1, 2], 5))
-
-    def test_stats(self) -> None:
-        """One port or all; a port must exist."""
-        self.driver.counters = [of.PortStats(1, 11), of.PortStats(2, 22)]
-        for wanted, expected in ((of.ANY, [1, 2]), (2, [2])):
-            reply = self.successResultOf(self.handle(of.PortStatsRequest(wanted, 6)))
-            self.assertEqual(([p.port_no for p in reply.ports], reply.xid), (expected, 6))
-        self.refused(errors.REQUEST_BAD_PORT, self.handle, of.PortStatsRequest(3))
-
-    def test_mod(self) -> None:
-        """A change is made and announced; one that changes nothing is not announced."""
-        for _ in range(2):
-            self.assertIsNone(self.handle(of.PortMod(1, P1, config=1, mask=5)))
-        (status,) = self.observer.port_statuses
-        self.assertEqual((status.reason, status.desc.config), (of.PortReason.MODIFY, 1))
-
-    def test_mod_refused(self) -> None:
-        """The port must exist, and the address be its own."""
-        self.refused(errors.PORT_BAD_PORT, self.handle, of.PortMod(9, P1, 0, 0))
-        self.refused(errors.PORT_BAD_HW_ADDR, self.handle, of.PortMod(2, P1, 1, 1))
-        self.assertEqual(self.observer.port_statuses, [])
-
-    def test_queues(self) -> None:
-        """There are no queues, of ports that there are."""
-        for port in (1, of.ANY, of.Port.ALL):
-            self.assertEqual(
-                self.handle(of.QueueStatsRequest(port, xid=3)), of.QueueStatsReply([], 3)
-            )
-            self.assertEqual(
-                self.handle(of.QueueGetConfigRequest(port, 3)), of.QueueGetConfigReply(port, (), 3)
-            )
-        self.refused(errors.QUEUE_BAD_PORT, self.handle, of.QueueStatsRequest(9))
-        self.refused(errors.QUEUE_BAD_PORT, self.handle, of.QueueGetConfigRequest(9))
-        self.refused(errors.QUEUE_BAD_QUEUE, self.handle, of.QueueStatsRequest(1, 0))
+class PacketTests(SwitchTestCase):
+    """Packets that a controller sends."""
 
     def test_packet_out(self) -> None:
         """A packet goes to the driver, also from no port in particular and to the tables."""
@@ -173,7 +131,7 @@ class HostTests(SwitchTestCase):
     def test_events(self) -> None:
         """Packets and changes of ports go to the observer."""
         event = PacketInEvent(b"frame", 1, of.PacketInReason.ACTION)
-        desc = of.PortDesc(1, P1, "p1")
+        desc = of.PortDesc(1, 0x020000000001, "p1")
         self.switch.packet_in(event)
         self.switch.port_status(of.PortReason.DELETE, desc)
         self.assertEqual(self.observer.packet_ins, [event])
