@@ -15,6 +15,8 @@ from typing import Final
 from agent.openflow import errors
 from agent.openflow.actions import (
     Action,
+    DecMplsTtl,
+    DecNwTtl,
     PopMpls,
     PopPbb,
     PopVlan,
@@ -22,13 +24,18 @@ from agent.openflow.actions import (
     PushPbb,
     PushVlan,
     SetField,
+    SetMplsTtl,
+    SetNwTtl,
     SetVlanPcp,
     SetVlanVid,
 )
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.fields import (
     ETH_TYPE,
+    IP,
     IP_PROTO,
+    MPLS,
+    TCP,
     TCP_SRC,
     VLAN_PRESENT,
     VLAN_TCI,
@@ -38,6 +45,8 @@ from agent.openflow.fields import (
 from agent.openflow.match import Match
 from agent.openflow.nx_actions import (
     Bundle,
+    DecTtlCntIds,
+    FinTimeout,
     Learn,
     Multipath,
     OutputReg,
@@ -49,6 +58,17 @@ from agent.openflow.nx_actions import (
 
 ANYTHING: Final = -1
 """In the place of an Ethernet type: what follows nobody can know."""
+
+NEEDS: Final[dict[type[Action], tuple[tuple[int, ...], tuple[int, ...]]]] = {
+    DecNwTtl: (IP, ()),
+    SetNwTtl: (IP, ()),
+    DecTtlCntIds: (IP, ()),
+    DecMplsTtl: (MPLS, ()),
+    SetMplsTtl: (MPLS, ()),
+    PopMpls: (MPLS, ()),
+    FinTimeout: (IP, TCP),
+}
+"""The Ethernet types and IP protocols that actions on a header need; in 1.0 they need nothing."""
 
 
 def fields_read(action: Action) -> tuple[Field, ...]:
@@ -74,7 +94,11 @@ def fields_written(action: Action) -> tuple[Field, ...]:
 class Shape:
     """See the module."""
 
-    def __init__(self, match: Match) -> None:
+    def __init__(self, match: Match, needs: bool) -> None:
+        """
+        :param needs: whether :data:`NEEDS` counts.
+        """
+        self._needs = NEEDS if needs else {}
         self.eth_type = match.value_of(ETH_TYPE)
         self.ip_proto = match.value_of(IP_PROTO)
         self.icmp_type = match.get(TCP_SRC)[0]
@@ -87,6 +111,14 @@ class Shape:
         :raises OpenFlowError: MATCH_INCONSISTENT.
         """
         context_free = True
+        needed = self._needs.get(type(action))
+        if needed is not None:
+            context_free = False
+            if self.eth_type != ANYTHING and not self._has(*needed):
+                raise OpenFlowError(
+                    errors.MATCH_INCONSISTENT,
+                    f"{type(action).__name__} does not fit the match",
+                )
         for field in fields_read(action):
             context_free &= self._consistent(action, field)
         for field in fields_written(action):
@@ -94,7 +126,7 @@ class Shape:
             if field is VLAN_VID:
                 context_free = False
                 if not self.tagged and self.eth_type != ANYTHING:
-                    self._refuse(action, field)
+                    self._refuse_field(action, field)
         if isinstance(action, PushVlan | SetVlanVid | SetVlanPcp):
             self.tagged = True
         elif isinstance(action, PopVlan):
@@ -112,16 +144,21 @@ class Shape:
         if self.eth_type == ANYTHING:
             return False
         if not (
-            (not field.eth_types or self.eth_type in field.eth_types)
-            and (not field.ip_protos or self.ip_proto in field.ip_protos)
+            self._has(field.eth_types, field.ip_protos)
             and (not field.icmp_types or self.icmp_type in field.icmp_types)
             and (self.tagged or not field.needs_vlan)
         ):
-            self._refuse(action, field)
+            self._refuse_field(action, field)
         return not (field.eth_types or field.needs_vlan)
 
+    def _has(self, eth_types: tuple[int, ...], ip_protos: tuple[int, ...]) -> bool:
+        """Whether packets are of one of these types, and of one of these protocols, if any."""
+        return (not eth_types or self.eth_type in eth_types) and (
+            not ip_protos or self.ip_proto in ip_protos
+        )
+
     @staticmethod
-    def _refuse(action: Action, field: Field) -> None:
+    def _refuse_field(action: Action, field: Field) -> None:
         raise OpenFlowError(
             errors.MATCH_INCONSISTENT,
             f"{type(action).__name__}: {field.name} does not fit the match",

@@ -211,7 +211,7 @@ class Validator:
             lenient = version == OFP10 and isinstance(action, SetField) and action.mask is None
             if shaped and not lenient:
                 if shape is None:
-                    shape = Shape(match)
+                    shape = Shape(match, version != OFP10)
                 context_free &= shape.follow(action)
         return context_free
 

@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import attrs
+from construct import Int16ub
 
 from agent.openflow import fields
 from agent.openflow.actions import Action, Actions
 from agent.openflow.cache import Cache
 from agent.openflow.errors import (
+    ACTION_BAD_EXP_TYPE,
     ACTION_BAD_EXPERIMENTER,
     ACTION_BAD_LEN,
     ACTION_BAD_TYPE,
@@ -45,6 +47,9 @@ EXPERIMENTER: Final = 0xFFFF
 
 ACTIONS: Final = TlvList(bad_len=ACTION_BAD_LEN, most=MAX_ACTIONS, too_many=TOO_MANY)
 """How actions follow each other: each a multiple of 8 bytes, its length the second number."""
+
+_HEADER: Final = Fixed("type" / Int16ub, "len" / Int16ub)
+_UNKNOWN: Final = (ACTION_BAD_TYPE, ACTION_BAD_EXPERIMENTER, ACTION_BAD_EXP_TYPE)
 
 T = TypeVar("T")
 
@@ -177,8 +182,29 @@ class ActionCodec(ListCodec[Action]):
 
         :raises OpenFlowError: any of BAD_ACTION.
         """
-        elements = ACTIONS.split(data, offset, length)
+        try:
+            elements = ACTIONS.split(data, offset, length)
+        except OpenFlowError:
+            self._blame(data, offset, offset + length)
+            raise
         return tuple([self._action(kind, data, at, size) for kind, at, size in elements])
+
+    def _blame(self, data: bytes, offset: int, end: int) -> None:
+        """Of a list with a length that is wrong, tell what is wrong before that.
+
+        An action that nobody knows is refused as such, whatever its length is.
+        """
+        while (left := min(end, len(data)) - offset) >= 8:
+            kind, length = _HEADER.unpack_from(data, offset)
+            fits = 8 <= length <= left and length % 8 == 0
+            try:
+                self._action(kind, data, offset, length if fits else left & ~7)
+            except OpenFlowError as error:
+                if fits or error.code in _UNKNOWN:
+                    raise error from None
+            if not fits:
+                return
+            offset += length
 
     def _action(self, kind: int, data: bytes, offset: int, length: int) -> Action:
         decode = self._decoders.get(kind)

@@ -94,6 +94,8 @@ def decode_flow_mod(data: bytes, xid: int) -> FlowMod:
     """
     if len(data) < _FLOW_MOD_ACTIONS:
         raise bad_length(data, f"{_FLOW_MOD_ACTIONS} or more")
+    if len(data) % 8:
+        raise bad_length(data, "a multiple of 8")
     if len(data) > _FLOW_MOD_MOST:
         raise OpenFlowError(TOO_MANY, "the statistics of the rule would fit no message")
     (

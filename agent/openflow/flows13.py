@@ -72,6 +72,8 @@ def decode_flow_mod(data: bytes, xid: int) -> FlowMod:
     length = len(data)
     if length < _FLOW_MOD_LEAST:
         raise bad_length(data, f"{_FLOW_MOD_LEAST} or more")
+    if length & 7:
+        raise bad_length(data, "a multiple of 8")
     if length > _FLOW_MOD_MOST:
         raise OpenFlowError(TOO_MANY, "the statistics of the rule would fit no message")
     (

@@ -158,11 +158,11 @@ class Reader:
         if end - offset < HEADER.size or end > len(data):
             raise OpenFlowError(self.bad_len, f"{end - offset} bytes of a TLV's header")
         oxm_class, number, length = HEADER.unpack_from(data, offset)
-        if offset + HEADER.size + length > end:
-            raise OpenFlowError(self.bad_len, f"the TLV at {offset} goes beyond the end")
         tlv = BY_KIND.get(oxm_class << 7 | number >> 1)
         if tlv is None:
             raise OpenFlowError(self.bad_type, f"field {number >> 1} of class {oxm_class:#06x}")
+        if offset + HEADER.size + length > end:
+            raise OpenFlowError(self.bad_len, f"the TLV at {offset} goes beyond the end")
         masked = bool(number & 1)
         if length != tlv.width << masked:
             raise OpenFlowError(self.bad_len, f"{tlv.field.name} of {length} bytes")

@@ -13,6 +13,7 @@ from agent.openflow import errors
 from agent.openflow.actions import (
     Action,
     ApplyActions,
+    DecMplsTtl,
     DecNwTtl,
     Enqueue,
     GotoTable,
@@ -26,6 +27,8 @@ from agent.openflow.actions import (
     PushMpls,
     PushVlan,
     SetField,
+    SetMplsTtl,
+    SetNwTtl,
     SetVlanVid,
     WriteActions,
     WriteMetadata,
@@ -49,6 +52,8 @@ from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import ANY, OFP10, OFP13, Port
 from agent.openflow.nx_actions import (
     Bundle,
+    DecTtlCntIds,
+    FinTimeout,
     Learn,
     LearnFlags,
     LearnSpec,
@@ -182,8 +187,8 @@ class InstructionTests(ValidatorTestCase):
             actions=frozenset({Output}), write_actions=frozenset({DecNwTtl})
         )
         self.accept(MATCH_ALL, apply(Output(1)))
-        self.accept(MATCH_ALL, (WriteActions((DecNwTtl(),)),))
-        self.refuse(errors.ACTION_BAD_TYPE, MATCH_ALL, apply(DecNwTtl()))
+        self.accept(TCP, (WriteActions((DecNwTtl(),)),))
+        self.refuse(errors.ACTION_BAD_TYPE, TCP, apply(DecNwTtl()))
         self.refuse(errors.ACTION_BAD_TYPE, MATCH_ALL, (WriteActions((Output(1),)),))
 
     def test_groups(self) -> None:
@@ -287,6 +292,26 @@ class PrerequisiteTests(ValidatorTestCase):
         mpls = Match.of(eth_type=0x8847)
         self.accept(mpls, apply(PopMpls(0x800), SetField(IPV4_DST, 1)))
         self.inconsistent(mpls, PopMpls(0x800), SetField(MPLS_LABEL, 1))
+
+    def test_headers(self) -> None:
+        """What changes a header needs a packet that has it; in 1.0 that is not asked."""
+        mpls = Match.of(eth_type=0x8848)
+        for match, action in (
+            (Match.of(eth_type=0x86DD), DecNwTtl()),
+            (Match.of(eth_type=0x800), SetNwTtl(3)),
+            (Match.of(eth_type=0x800), DecTtlCntIds((1,))),
+            (TCP, FinTimeout(1, 2)),
+            (mpls, DecMplsTtl()),
+            (mpls, SetMplsTtl(3)),
+            (mpls, PopMpls(0x800)),
+        ):
+            self.accept(match, apply(action))
+            self.inconsistent(MATCH_ALL, action)
+            self.inconsistent(Match.of(eth_type=0x806), action)
+            self.accept(MATCH_ALL, apply(action), OFP10)
+        self.inconsistent(Match.of(eth_type=0x800, ip_proto=17), FinTimeout(1, 2))
+        self.accept(MATCH_ALL, apply(PushMpls(0x8847), DecMplsTtl(), PopMpls(0x800), DecNwTtl()))
+        self.accept(Match.of(eth_type=0x88E7), apply(PopPbb(), DecNwTtl()))
 
     def test_pbb(self) -> None:
         """Nobody can know what is inside a backbone frame."""

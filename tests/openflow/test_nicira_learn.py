@@ -186,13 +186,13 @@ class RefusedTests(SynchronousTestCase):
             (f"1801 {REG0}{REG0}", errors.BAD_ARGUMENT),
             (f"3010 0001{REG0}", errors.BAD_ARGUMENT),
             (f"2001 0002{REG0}", errors.BAD_ARGUMENT),
-            (f"2800 {REG0}", errors.BAD_ARGUMENT),
-            (f"0021 {REG0}{REG0}", errors.BAD_ARGUMENT),
-            (f"0020 000100040001{REG0}", errors.BAD_ARGUMENT),
-            (f"0800 {REG0}{REG0}", errors.BAD_ARGUMENT),
+            (f"2800 {REG0}", errors.BAD_SET_LEN),
+            (f"0021 {REG0}{REG0}", errors.BAD_SET_LEN),
+            (f"0020 000100040001{REG0}", errors.BAD_SET_LEN),
+            (f"0800 {REG0}{REG0}", errors.BAD_SET_LEN),
             (f"0001 0001fe040000{REG0}", errors.BAD_SET_TYPE),
             (f"0001 {REG0}000101080000", errors.BAD_SET_TYPE),
-            (f"0801 {REG0}000134010000", errors.BAD_ARGUMENT),  # nw_frag is read-only
+            (f"0801 {REG0}000134010000", errors.BAD_SET_ARGUMENT),  # nw_frag is read-only
             (f"0001 {REG0}", errors.ACTION_BAD_LEN),
             (f"23ff 0000{REG0}", errors.ACTION_BAD_LEN),
         ):

@@ -159,9 +159,9 @@ class RefusedTests(SynchronousTestCase):
         """Requests which are too short, and those with something behind the match."""
         for message in (FlowStatsRequest, AggregateRequest):
             data = encode(OFP10, message(match=Match.of(eth_type=0x800), nxm=True))
-            for wrong in (data[:24], data[:31], data + b"\0", data + bytes(8)):
+            for wrong in (data[:24], data[:31], data[:-1], data + b"\0", data + bytes(8)):
                 self.assert_refused(errors.REQUEST_BAD_LEN, wrong)
-            self.assert_refused(errors.MATCH_BAD_LEN, data[:-1])
+            self.assert_refused(errors.MATCH_BAD_LEN, data[:-8])
 
     def test_entries(self) -> None:
         """Entries of a reply which are too short, or whose match goes beyond them."""

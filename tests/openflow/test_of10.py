@@ -76,7 +76,7 @@ class RefusedTests(SynchronousTestCase):
     def test_flow_mod_actions(self) -> None:
         """Actions which are cut short, or of which there are none of that type."""
         body = encode(OFP10, FlowMod(0, SIX_FIELDS))[8:]
-        self.assert_refused(errors.ACTION_BAD_LEN, frame(Type10.FLOW_MOD, body + bytes(4)))
+        self.assert_refused(errors.REQUEST_BAD_LEN, frame(Type10.FLOW_MOD, body + bytes(4)))
         self.assert_refused(errors.ACTION_BAD_LEN, frame(Type10.FLOW_MOD, body + bytes(8)))
         unknown = bytes.fromhex("0055 0008 00000000")
         self.assert_refused(errors.ACTION_BAD_TYPE, frame(Type10.FLOW_MOD, body + unknown))

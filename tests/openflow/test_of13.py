@@ -95,8 +95,8 @@ class RefusedTests(SynchronousTestCase):
         """A match, or instructions, which are cut short."""
         kind, body = _split(FlowMod(0, SIX_FIELDS, instructions=OUTPUT))
         self.assert_refused(errors.INST_BAD_LEN, frame(kind, body[:-8]))
-        self.assert_refused(errors.INST_BAD_LEN, frame(kind, body + bytes(4)))
-        self.assert_refused(errors.MATCH_BAD_LEN, frame(kind, body[:60]))
+        self.assert_refused(errors.REQUEST_BAD_LEN, frame(kind, body + bytes(4)))
+        self.assert_refused(errors.MATCH_BAD_LEN, frame(kind, body[:56]))
 
     def test_flow_mod_flags(self) -> None:
         """Flags that 1.3 does not have are BAD_FLAGS, the one of emergency flows among them."""

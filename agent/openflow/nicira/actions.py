@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Padding
 
 from agent.openflow import actions as act
@@ -34,9 +35,9 @@ from agent.openflow.errors import (
     ACTION_BAD_EXP_TYPE,
     ACTION_BAD_LEN,
     BAD_ARGUMENT,
+    BAD_FIELD,
     BAD_SET_ARGUMENT,
-    BAD_SET_LEN,
-    BAD_SET_TYPE,
+    MUST_BE_ZERO,
     NICIRA,
     OpenFlowError,
 )
@@ -50,15 +51,15 @@ from agent.openflow.nicira.subfield import (
     source,
 )
 from agent.openflow.nx_actions import Subfield, runs_of
-from agent.openflow.oxm_tlv import NXM, OXM, Reader
+from agent.openflow.oxm_tlv import MATCH, NXM, OXM
 from agent.openflow.ports import from_wire10, to_wire10
 from agent.openflow.wire import Fixed
 
 NOTE: Final = 8
 DEC_TTL_CNT_IDS: Final = 21
 REG_LOAD2: Final = 33
-_VALUE: Final = Reader(BAD_SET_TYPE, BAD_SET_LEN, *[BAD_SET_ARGUMENT] * 3)
-"""Reads the TLV of a ``reg_load2``."""
+_VALUE: Final = attrs.evolve(MATCH, bad_value=BAD_SET_ARGUMENT)
+"""Reads the TLV of a ``reg_load2``, which is refused like one of a match."""
 
 # --- queues, groups, TTL, MPLS, tunnels: what OpenFlow has too --------------------------------
 
@@ -117,7 +118,7 @@ def _fin_timeout(idle: int, hard: int, zero: bytes) -> Action:
 
 
 def _write_metadata(zero: bytes, metadata: int, mask: int) -> Action:
-    check_zero(zero)
+    check_zero(zero, MUST_BE_ZERO)
     return nx.WriteMetadataAction(metadata, mask)
 
 
@@ -153,7 +154,9 @@ def _encode_resubmit(action: nx.Resubmit, _: Flow) -> bytes:
 
 
 def _reg_move(n_bits: int, src_ofs: int, dst_ofs: int, src: bytes, dst: bytes) -> Action:
-    return nx.RegMove(source(src, src_ofs, n_bits), destination(dst, dst_ofs, n_bits))
+    return nx.RegMove(
+        source(src, src_ofs, n_bits, BAD_FIELD), destination(dst, dst_ofs, n_bits, BAD_FIELD)
+    )
 
 
 def _reg_load(ofs_nbits: int, dst: bytes, value: int) -> Action:
@@ -169,17 +172,18 @@ def _output_reg(ofs_nbits: int, src: bytes, max_len: int, zero: bytes) -> Action
 
 
 def _output_reg2(ofs_nbits: int, max_len: int, src: bytes, zero: bytes) -> Action:
-    return _output_reg(ofs_nbits, src, max_len, zero)
+    check_zero(zero, MUST_BE_ZERO)
+    return nx.OutputReg(source(src, *ofs_of(ofs_nbits), BAD_FIELD), max_len)
 
 
 def _stack_push(ofs: int, src: bytes, n_bits: int, zero: bytes) -> Action:
-    check_zero(zero)
-    return nx.StackPush(source(src, ofs, n_bits))
+    check_zero(zero, MUST_BE_ZERO)
+    return nx.StackPush(source(src, ofs, n_bits, BAD_FIELD))
 
 
 def _stack_pop(ofs: int, dst: bytes, n_bits: int, zero: bytes) -> Action:
-    check_zero(zero)
-    return nx.StackPop(destination(dst, ofs, n_bits))
+    check_zero(zero, MUST_BE_ZERO)
+    return nx.StackPop(destination(dst, ofs, n_bits, BAD_FIELD))
 
 
 _STACK: Final = ("ofs" / Int16ub, "field" / Bytes(4), "n_bits" / Int16ub, "zero" / Bytes(6))
@@ -233,9 +237,9 @@ def _decode_reg_load2(data: bytes, offset: int, length: int) -> Action:
     tlv, value, mask, stop = _VALUE.read(data, offset + HEADER.size, end)
     if end - stop > 7:
         raise OpenFlowError(ACTION_BAD_LEN, f"{end - stop} bytes behind the field")
-    check_zero(data[stop:end])
+    check_zero(data[stop:end], MUST_BE_ZERO)
     if not nx.is_writable(tlv.field):
-        raise OpenFlowError(BAD_ARGUMENT, f"{tlv.field.name} is read-only")
+        raise OpenFlowError(BAD_SET_ARGUMENT, f"{tlv.field.name} is read-only")
     return SetField(tlv.field, value, mask)
 
 
@@ -280,7 +284,7 @@ _IDS: Final = Fixed(HEADER, "n_controllers" / Int16ub, "zero" / Bytes(4))
 
 def _decode_dec_ttl_cnt_ids(data: bytes, offset: int, length: int) -> Action:
     *_, count, zero = _IDS.unpack_from(data, offset)
-    check_zero(zero)
+    check_zero(zero, MUST_BE_ZERO)
     start, end = offset + _IDS.size, offset + length
     stop = start + 2 * count
     if stop > end or end - stop > 7:

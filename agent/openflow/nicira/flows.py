@@ -51,6 +51,8 @@ def decode_flow_mod(data: bytes, xid: int) -> Message:
     """NXT_FLOW_MOD; the command is the raw number, in whose high byte there may be a table."""
     if len(data) < _FLOW_MOD_MATCH:
         raise bad_length(data, f"{_FLOW_MOD_MATCH} or more")
+    if len(data) % 8:
+        raise bad_length(data, "a multiple of 8")
     if len(data) > _FLOW_MOD_MOST:
         raise OpenFlowError(TOO_MANY, "the statistics of the rule would fit no message")
     (

@@ -16,7 +16,7 @@ from construct import Int16ub, Int32ub
 
 from agent.openflow.action_list import EXPERIMENTER
 from agent.openflow.actions import Action
-from agent.openflow.errors import ACTION_BAD_LEN, BAD_ARGUMENT, NICIRA, OpenFlowError
+from agent.openflow.errors import ACTION_BAD_LEN, BAD_ARGUMENT, NICIRA, ErrorCode, OpenFlowError
 from agent.openflow.wire import Fixed
 
 HEADER: Final = Fixed("type" / Int16ub, "len" / Int16ub, "vendor" / Int32ub, "subtype" / Int16ub)
@@ -25,13 +25,14 @@ LEAST: Final = 16
 """Bytes of the shortest of these actions."""
 
 
-def check_zero(padding: bytes) -> None:
+def check_zero(padding: bytes, error: ErrorCode = BAD_ARGUMENT) -> None:
     """What is reserved must be zero.
 
-    :raises OpenFlowError: BAD_ARGUMENT.
+    :param error: Open vSwitch says of some actions MUST_BE_ZERO, of others BAD_ARGUMENT.
+    :raises OpenFlowError: ``error``.
     """
     if padding.strip(b"\0"):
-        raise OpenFlowError(BAD_ARGUMENT, f"reserved bytes are {padding.hex()}")
+        raise OpenFlowError(error, f"reserved bytes are {padding.hex()}")
 
 
 def pack(subtype: int, body: bytes) -> bytes:

@@ -44,6 +44,8 @@ def _request_decoder(message: type[FlowStatsRequest] | type[AggregateRequest]) -
     def decode(data: bytes, xid: int) -> Message:
         if len(data) < _MATCH:
             raise bad_length(data, f"{_MATCH} or more")
+        if len(data) % 8:
+            raise bad_length(data, "a multiple of 8")
         out_port, match_len, table_id = _REQUEST.unpack_from(data, EXTENDED_SIZE)
         criteria = decode_nx_criteria(data, _MATCH, match_len, len(data))
         if criteria.end != len(data):

@@ -7,21 +7,27 @@ vSwitch does.
 
 from __future__ import annotations
 
-from agent.openflow.errors import BAD_ARGUMENT, BAD_SET_TYPE, OpenFlowError
+from agent.openflow.errors import (
+    BAD_SET_ARGUMENT,
+    BAD_SET_LEN,
+    BAD_SET_TYPE,
+    ErrorCode,
+    OpenFlowError,
+)
 from agent.openflow.fields import Field
 from agent.openflow.nx_actions import Subfield, is_writable
 from agent.openflow.oxm_tlv import BY_KIND, HEADER, NXM, OXM
 
 
-def field_of(header: bytes) -> Field:
+def field_of(header: bytes, unknown: ErrorCode = BAD_SET_TYPE) -> Field:
     """The field that four bytes name.
 
-    :raises OpenFlowError: BAD_SET_TYPE.
+    :raises OpenFlowError: ``unknown``.
     """
     oxm_class, number, length = HEADER.unpack_from(header)
     tlv = BY_KIND.get(oxm_class << 7 | number >> 1)
     if tlv is None or number & 1 or length != tlv.width:
-        raise OpenFlowError(BAD_SET_TYPE, f"field {header.hex()}")
+        raise OpenFlowError(unknown, f"field {header.hex()}")
     return tlv.field
 
 
@@ -30,27 +36,30 @@ def header_of(field: Field) -> bytes:
     return (NXM.get(field) or OXM[field]).header(False)
 
 
-def source(header: bytes, ofs: int, n_bits: int) -> Subfield:
+def source(header: bytes, ofs: int, n_bits: int, unknown: ErrorCode = BAD_SET_TYPE) -> Subfield:
     """Bits to be read.
 
     :param header: names the field.
-    :raises OpenFlowError: BAD_SET_TYPE; BAD_ARGUMENT when the field has not these bits, or there
-        are none.
+    :param unknown: the error for a field that is not known; there are two in use.
+    :raises OpenFlowError: ``unknown``; BAD_SET_LEN when the field has not these bits, or there are
+        none.
     """
-    field = field_of(header)
+    field = field_of(header, unknown)
     if not n_bits or ofs + n_bits > field.bits:
-        raise OpenFlowError(BAD_ARGUMENT, f"{n_bits} bits from {ofs} of {field.name}")
+        raise OpenFlowError(BAD_SET_LEN, f"{n_bits} bits from {ofs} of {field.name}")
     return Subfield(field, ofs, n_bits)
 
 
-def destination(header: bytes, ofs: int, n_bits: int) -> Subfield:
+def destination(
+    header: bytes, ofs: int, n_bits: int, unknown: ErrorCode = BAD_SET_TYPE
+) -> Subfield:
     """Bits to be written.
 
-    :raises OpenFlowError: like :func:`source`, and BAD_ARGUMENT for a field that is read-only.
+    :raises OpenFlowError: like :func:`source`, and BAD_SET_ARGUMENT for a field that is read-only.
     """
-    found = source(header, ofs, n_bits)
+    found = source(header, ofs, n_bits, unknown)
     if not is_writable(found.field):
-        raise OpenFlowError(BAD_ARGUMENT, f"{found.field.name} is read-only")
+        raise OpenFlowError(BAD_SET_ARGUMENT, f"{found.field.name} is read-only")
     return found
 
 
