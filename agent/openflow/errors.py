@@ -5,7 +5,8 @@ it is encoded for a connection, for the numbers differ between versions.
 
 Some errors have numbers only among Nicira's: those about matches that 1.0 has not, and about
 Nicira's own messages.  They are sent as errors of an experimenter, as Open vSwitch does, and the
-tools which know Open vSwitch show their names.
+tools which know Open vSwitch show their names.  Those about bundles, which are an extension of 1.3
+by the Open Networking Foundation (EXT-230), are the Foundation's.
 
 Source: OpenFlow 1.0.1 section 5.4.4, OpenFlow 1.3.5 section 7.5.4, ``nicira-ext.h`` and
 ``ofp-errors.h`` of Open vSwitch.
@@ -20,6 +21,8 @@ import attrs
 
 NICIRA: Final = 0x00002320
 """``NX_VENDOR_ID``: Nicira's number among vendors and experimenters."""
+ONF: Final = 0x4F4E4600
+"""``ONF_VENDOR_ID``: the Foundation's."""
 _NXET_VENDOR: Final = 0xB0C2
 """Type of the errors of 1.0 which are a vendor's."""
 _EXPERIMENTER: Final = 0xFFFF
@@ -28,13 +31,14 @@ _EXPERIMENTER: Final = 0xFFFF
 
 @attrs.frozen
 class ErrorCode:
-    """One error of the specification, or of Nicira.
+    """One error of the specification, of Nicira or of the Foundation.
 
     :ivar name: ``TYPE.CODE`` as the specification spells it, without prefixes.
     :ivar of10: ``(type, code)`` in OpenFlow 1.0.
     :ivar of13: ``(type, code)`` in OpenFlow 1.3.
     :ivar nx10: ``(type, code)`` among Nicira's errors of 1.0, sent instead of ``of10``.
     :ivar nx13: ``exp_type`` among Nicira's errors of 1.3, sent instead of ``of13``.
+    :ivar onf13: likewise among the Foundation's.
     """
 
     name: str
@@ -42,17 +46,21 @@ class ErrorCode:
     of13: tuple[int, int]
     nx10: tuple[int, int] | None = None
     nx13: int | None = None
+    onf13: int | None = None
 
     def numbers(self, version: int) -> tuple[int, int]:
         """``(type, code)`` of the message, for a wire version (1 or 4)."""
         if version == 1:
             return self.of10 if self.nx10 is None else (_NXET_VENDOR, 0)
-        return self.of13 if self.nx13 is None else (_EXPERIMENTER, self.nx13)
+        experimental = self.nx13 if self.onf13 is None else self.onf13
+        return self.of13 if experimental is None else (_EXPERIMENTER, experimental)
 
     def prefix(self, version: int) -> bytes:
-        """What the data of the message begin with, before the request: what Nicira says more."""
+        """What the data of the message begin with, before the request: whose error it is."""
         if version == 1:
             return b"" if self.nx10 is None else struct.pack(">IHH", NICIRA, *self.nx10)
+        if self.onf13 is not None:
+            return struct.pack(">I", ONF)
         return b"" if self.nx13 is None else struct.pack(">I", NICIRA)
 
 
@@ -78,12 +86,13 @@ def _code(
     of13: tuple[int, int] | None,
     nx10: tuple[int, int] | None = None,
     nx13: int | None = None,
+    onf13: int | None = None,
 ) -> ErrorCode:
     """Declare an error; a version without it uses the nearest it has, given by the other."""
     first = of13 or of10
     if first is None:
         raise ValueError(f"{name} has no number in any version")
-    code = ErrorCode(name, of10 or first, of13 or first, nx10, nx13)
+    code = ErrorCode(name, of10 or first, of13 or first, nx10, nx13, onf13)
     _all[name] = code
     return code
 
@@ -222,6 +231,24 @@ TABLE_FEATURES_BAD_TYPE = _code("TABLE_FEATURES_FAILED.BAD_TYPE", None, (13, 2))
 TABLE_FEATURES_BAD_LEN = _code("TABLE_FEATURES_FAILED.BAD_LEN", None, (13, 3))
 TABLE_FEATURES_BAD_ARGUMENT = _code("TABLE_FEATURES_FAILED.BAD_ARGUMENT", None, (13, 4))
 TABLE_FEATURES_EPERM = _code("TABLE_FEATURES_FAILED.EPERM", None, (13, 5))
+
+# The numbers of 1.4 stand where 1.3 has none of its own.
+BUNDLE_UNKNOWN = _code("BUNDLE_FAILED.UNKNOWN", (1, 3), (17, 0), onf13=2300)
+BUNDLE_EPERM = _code("BUNDLE_FAILED.EPERM", (1, 3), (17, 1), onf13=2301)
+BUNDLE_BAD_ID = _code("BUNDLE_FAILED.BAD_ID", (1, 3), (17, 2), onf13=2302)
+BUNDLE_EXIST = _code("BUNDLE_FAILED.BUNDLE_EXIST", (1, 3), (17, 3), onf13=2303)
+BUNDLE_CLOSED = _code("BUNDLE_FAILED.BUNDLE_CLOSED", (1, 3), (17, 4), onf13=2304)
+BUNDLE_OUT_OF_BUNDLES = _code("BUNDLE_FAILED.OUT_OF_BUNDLES", (1, 3), (17, 5), onf13=2305)
+BUNDLE_BAD_TYPE = _code("BUNDLE_FAILED.BAD_TYPE", (1, 3), (17, 6), onf13=2306)
+BUNDLE_BAD_FLAGS = _code("BUNDLE_FAILED.BAD_FLAGS", (1, 3), (17, 7), onf13=2307)
+BUNDLE_MSG_BAD_LEN = _code("BUNDLE_FAILED.MSG_BAD_LEN", (1, 3), (17, 8), onf13=2308)
+BUNDLE_MSG_BAD_XID = _code("BUNDLE_FAILED.MSG_BAD_XID", (1, 3), (17, 9), onf13=2309)
+BUNDLE_MSG_UNSUP = _code("BUNDLE_FAILED.MSG_UNSUP", (1, 3), (17, 10), onf13=2310)
+BUNDLE_MSG_CONFLICT = _code("BUNDLE_FAILED.MSG_CONFLICT", (1, 3), (17, 11), onf13=2311)
+BUNDLE_MSG_TOO_MANY = _code("BUNDLE_FAILED.MSG_TOO_MANY", (1, 3), (17, 12), onf13=2312)
+BUNDLE_MSG_FAILED = _code("BUNDLE_FAILED.MSG_FAILED", (1, 3), (17, 13), onf13=2313)
+BUNDLE_TIMEOUT = _code("BUNDLE_FAILED.TIMEOUT", (1, 3), (17, 14), onf13=2314)
+BUNDLE_IN_PROGRESS = _code("BUNDLE_FAILED.BUNDLE_IN_PROGRESS", (1, 3), (17, 15), onf13=2315)
 # fmt: on
 
 CODES: Final[dict[str, ErrorCode]] = _all

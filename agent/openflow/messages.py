@@ -24,6 +24,7 @@ from typing import TypeAlias
 import attrs
 
 from agent.openflow.actions import Actions, Instructions
+from agent.openflow.bundle_messages import BundleAdd, BundleControl
 from agent.openflow.constants import (
     ALL_TABLES,
     ANY,
@@ -436,6 +437,8 @@ Message: TypeAlias = (
     | PortMod
     | BarrierRequest
     | BarrierReply
+    | BundleAdd
+    | BundleControl
     | QueueGetConfigRequest
     | QueueGetConfigReply
     | RoleRequest

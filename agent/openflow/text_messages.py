@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from agent.openflow import messages as of
 from agent.openflow import nx_messages as nxm
+from agent.openflow.bundle_messages import BundleAdd, BundleControl, BundleFlags, BundleType
+from agent.openflow.codec import decode
 from agent.openflow.constants import (
     ALL_TABLES,
     ANY,
@@ -27,6 +29,7 @@ from agent.openflow.constants import (
     PortReason,
     RemovedReason,
 )
+from agent.openflow.errors import OpenFlowError
 from agent.openflow.text import format_instructions, format_match
 from agent.openflow.text_values import format_port
 
@@ -303,6 +306,33 @@ _PACKET_IN_FORMATS: Final[dict[int, str]] = {
     nxm.PacketInFormat.NXM: "nxt_packet_in",
 }
 
+# --- bundles ----------------------------------------------------------------------------------
+
+
+def _bundle(number: int) -> str:
+    return f"\n bundle_id={hex(number) if number else 0}"
+
+
+def _bundle_flags(flags: int) -> str:
+    words = [flag.name.lower() for flag in BundleFlags if flags & flag and flag.name]
+    if unknown := flags & ~sum(BundleFlags):
+        words.append(f"{unknown:#x}")
+    return " ".join(words) or "0"
+
+
+def _bundle_control(version: int, message: BundleControl) -> str:
+    name = BundleType(message.type).name if message.type <= max(BundleType) else ""
+    return f"{_bundle(message.bundle_id)} type={name} flags={_bundle_flags(message.flags)}"
+
+
+def _bundle_add(version: int, message: BundleAdd) -> str:
+    head = f"{_bundle(message.bundle_id)} flags={_bundle_flags(message.flags)}\n"
+    try:
+        return head + format_message(version, decode(version, message.message))
+    except OpenFlowError as error:
+        return f"{head}***decode error: {error}***"
+
+
 # --- all of them ------------------------------------------------------------------------------
 
 
@@ -367,5 +397,7 @@ _KINDS: Final[dict[type, tuple[str | Callable[[int, Any], str], Callable[[int, A
     ),
     nxm.FlowMonitorPaused: (_monitor_name("NXT_FLOW_MONITOR_PAUSED"), _nothing),
     nxm.FlowMonitorResumed: (_monitor_name("NXT_FLOW_MONITOR_RESUMED"), _nothing),
+    BundleControl: ("ONFT_BUNDLE_CONTROL", _bundle_control),
+    BundleAdd: ("ONFT_BUNDLE_ADD_MESSAGE", _bundle_add),
 }
 """By class of message, its name and what follows the xid."""

@@ -13,7 +13,9 @@ from agent.openflow import fields, messages
 from agent.openflow import nx_actions as nx
 from agent.openflow import nx_messages as nxm
 from agent.openflow.actions import Action, ApplyActions, Instructions, SetField, WriteMetadata
-from agent.openflow.constants import ANY, OFP10, Port, RemovedReason
+from agent.openflow.bundle_messages import BundleAdd, BundleControl, BundleFlags, BundleType
+from agent.openflow.codec import encode
+from agent.openflow.constants import ANY, OFP10, OFP13, Port, RemovedReason
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import FlowMod, Message
 from agent.openflow.nx_actions import LearnSpec, LearnTo, Subfield
@@ -174,6 +176,12 @@ def only13(xid: int) -> Iterator[Message]:
     yield FlowMod(0, MATCH_ALL, 1, (ApplyActions((*ACTIONS, *ACTIONS10)),), xid=xid)
     yield messages.PacketOut(0xFFFFFFFF, Port.CONTROLLER, ACTIONS, bytes(9), xid)
     yield from _monitors(4, xid)
+    for kind in BundleType:
+        yield BundleControl(1, kind, BundleFlags.ATOMIC | BundleFlags.ORDERED, xid)
+    rule = FlowMod(0, Match.of(in_port=1), 1, (ApplyActions(ACTIONS10),), xid=xid)
+    for message in (rule, messages.BarrierRequest(xid)):
+        yield BundleAdd(1, encode(OFP13, message), BundleFlags.ATOMIC, xid)
+    yield BundleAdd(2, encode(OFP13, BundleAdd(1, encode(OFP13, rule), 0, xid)), 0, xid)
 
 
 def _monitors(version: int, xid: int) -> Iterator[Message]:

@@ -14,7 +14,9 @@ from agent.openflow import fields, messages
 from agent.openflow import nx_actions as nx
 from agent.openflow import nx_messages as nxm
 from agent.openflow.actions import Action, SetField
-from agent.openflow.constants import ANY, OFP10, Port
+from agent.openflow.bundle_messages import BundleAdd, BundleControl
+from agent.openflow.codec import encode
+from agent.openflow.constants import ANY, OFP10, OFP13, Port
 from agent.openflow.fields import FIELDS, Field
 from agent.openflow.match import Match
 from agent.openflow.messages import Message
@@ -246,6 +248,18 @@ def _updates(version: int) -> st.SearchStrategy[Any]:
     return st.builds(nxm.FlowMonitorReply, st.lists(update, max_size=3), XID, MORE)
 
 
+def _added(bundle_id: int, flags: int, message: messages.Message) -> BundleAdd:
+    return BundleAdd(bundle_id, encode(OFP13, message), flags, message.xid)
+
+
+def bundles() -> list[st.SearchStrategy[Any]]:
+    """The Foundation's messages about bundles."""
+    inner = st.builds(messages.BarrierRequest, XID) | st.builds(
+        messages.EchoRequest, st.binary(max_size=20), XID
+    )
+    return [st.builds(BundleControl, U32, U16, U16, XID), st.builds(_added, U32, U16, inner)]
+
+
 def message(version: int) -> st.SearchStrategy[Message]:
     """Any message of Nicira's in the version."""
     masks = st.builds(messages.AsyncConfig, *[st.tuples(U32, U32)] * 3)
@@ -285,4 +299,6 @@ def message(version: int) -> st.SearchStrategy[Message]:
             ),
             st.builds(messages.AggregateReply, U64, U64, U32, XID, st.just(True)),
         ]
+    else:
+        every += bundles()
     return st.one_of(every)

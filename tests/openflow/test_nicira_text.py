@@ -17,6 +17,8 @@ from agent.openflow import fields, messages
 from agent.openflow import nx_actions as nx
 from agent.openflow import nx_messages as nxm
 from agent.openflow.actions import Action, ApplyActions, SetField
+from agent.openflow.bundle_messages import BundleAdd, BundleControl, BundleType
+from agent.openflow.codec import encode
 from agent.openflow.constants import ALL_TABLES, ANY, OFP10, OFP13, PacketInReason, Port
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.nx_actions import Learn, LearnSpec, LearnTo, Subfield
@@ -264,7 +266,25 @@ OLD: list[tuple[str, Any]] = [
 ]
 """Messages of 1.0."""
 
+ADDED = (
+    "OFPT_FLOW_MOD (OF1.3) (xid=0x2a): ADD table:2 cookie:0x5 actions=drop",
+    messages.FlowMod(0, MATCH_ALL, table_id=2, cookie=5, cookie_mask=7, xid=XID),
+)
+
 NEW: list[tuple[str, Any]] = [
+    (
+        "ONFT_BUNDLE_CONTROL (OF1.3) (xid=0x2a):\n"
+        " bundle_id=0x12 type=COMMIT_REPLY flags=atomic ordered",
+        BundleControl(0x12, BundleType.COMMIT_REPLY, 3, XID),
+    ),
+    (
+        "ONFT_BUNDLE_CONTROL (OF1.3) (xid=0x2a):\n bundle_id=0 type= flags=0x4",
+        BundleControl(0, 9, 4, XID),
+    ),
+    (
+        "ONFT_BUNDLE_ADD_MESSAGE (OF1.3) (xid=0x2a):\n bundle_id=0x1 flags=0\n" + ADDED[0],
+        BundleAdd(1, encode(OFP13, ADDED[1]), 0, XID),
+    ),
     (
         "OFPT_FLOW_MOD (OF1.3) (xid=0x2a): ADD table:2 cookie:0x5 actions=drop",
         messages.FlowMod(0, MATCH_ALL, table_id=2, cookie=5, cookie_mask=7, xid=XID),

@@ -24,6 +24,7 @@ from agent.openflow.errors import (
     MONITOR_BAD_FLAGS,
     MUST_BE_ZERO,
     NICIRA,
+    ONF,
     REQUEST_BAD_LEN,
     OpenFlowError,
 )
@@ -45,8 +46,6 @@ from agent.openflow.nx_messages import (
 from agent.openflow.ports import from_wire10, to_wire10
 from agent.openflow.wire import Fixed, TlvList
 
-ONF: Final = 0x4F4E4600
-"""``ONF_EXPERIMENTER_ID``."""
 NXST_FLOW_MONITOR: Final = 2
 ONFST_FLOW_MONITOR: Final = 1870
 MAX_MONITORS: Final = 256

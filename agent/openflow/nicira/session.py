@@ -3,7 +3,8 @@
 Roles, and which asynchronous messages are wanted, are OpenFlow's classes of message: 1.0 has them
 only from here.  In 1.3 they are read, and what answers a request of Nicira's is Nicira's.
 
-The Foundation's messages about flow monitors, which 1.3 has instead of Nicira's, are here too.
+The Foundation's messages about flow monitors, which 1.3 has instead of Nicira's, are here too, and
+those about bundles (:mod:`agent.openflow.bundles13`).
 
 Source: ``nicira-ext.h``, ``ofp-msgs.h`` of Open vSwitch.
 """
@@ -16,11 +17,14 @@ from typing import Any, Final
 import attrs
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Padding
 
+from agent.openflow import bundles13
+from agent.openflow.bundle_messages import BundleAdd, BundleControl
 from agent.openflow.constants import OFP10, OFP13
 from agent.openflow.errors import (
     BAD_EXP_TYPE,
     MUST_BE_ZERO,
     NICIRA,
+    ONF,
     REQUEST_EPERM,
     ROLE_BAD_ROLE,
     OpenFlowError,
@@ -37,7 +41,6 @@ from agent.openflow.messages import (
 )
 from agent.openflow.nicira import flows
 from agent.openflow.nicira.flows import BODY
-from agent.openflow.nicira.monitor import ONF
 from agent.openflow.nx_messages import (
     FlowAge,
     FlowFormat,
@@ -192,9 +195,13 @@ _KINDS: Final = (
     _record({OFP10: 21, OFP13: 1870}, Record(FlowMonitorCancel, "monitor_id" / Int32ub)),
     _record({OFP10: 22, OFP13: 1871}, Record(FlowMonitorPaused)),
     _record({OFP10: 23, OFP13: 1872}, Record(FlowMonitorResumed)),
+    _Kind(BundleControl, {OFP13: 2300}, bundles13.decode_control, bundles13.encode_control),
+    _Kind(BundleAdd, {OFP13: 2301}, bundles13.decode_add, bundles13.encode_add),
 )
 
-_FOUNDATION: Final = frozenset({FlowMonitorCancel, FlowMonitorPaused, FlowMonitorResumed})
+_FOUNDATION: Final = frozenset(
+    {FlowMonitorCancel, FlowMonitorPaused, FlowMonitorResumed, BundleControl, BundleAdd}
+)
 """What in 1.3 is the Foundation's."""
 
 
