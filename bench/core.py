@@ -74,7 +74,7 @@ class Session:
     name = "bench"
     version = of.OFP13
     miss_send_len = 0
-    config_flags = 0
+    slave = False
     n_buffers = 0
     internal = False
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 from zope.interface import Attribute, Interface
 
+from agent.openflow.messages import FragHandling
 from drivers.interfaces import IRule
 
 
@@ -126,6 +127,15 @@ class IForwardingDatabase(Interface):
 
     def learning_statistics() -> LearningStatistics:
         """What it has counted of it."""
+
+
+class IFragments(Interface):
+    """A driver that can treat fragments of IP packets in other ways than as NORMAL."""
+
+    frag_handlings: frozenset[FragHandling] = Attribute("The ways it can; NORMAL is among them.")
+
+    def set_frag_handling(handling: FragHandling) -> None:
+        """Treat them in this way from now on; it begins with NORMAL."""
 
 
 class IFaultInjection(Interface):

@@ -84,7 +84,6 @@ class OFConn(Speaker):
     :ivar roles: those of the switch.
     :ivar role: its role.
     :ivar async_config: its masks of asynchronous messages.
-    :ivar config_flags: ``OFPC_FRAG_*``.
     :ivar formats: what it has chosen of Nicira's extensions.
     :ivar controller_id: a packet may be for the controllers of one id only.
     :ivar admitted: whether the controller has done more than greet us.
@@ -107,7 +106,6 @@ class OFConn(Speaker):
         self.roles = roles
         self.role = Role.EQUAL
         self.async_config = DEFAULT_ASYNC
-        self.config_flags = 0
         self.controller_id = 0
         self.formats = Formats()
         self.admitted = False
@@ -136,6 +134,11 @@ class OFConn(Speaker):
     def waiting_xid(self) -> int | None:
         """The xid of the postponed message; None when there is none."""
         return None if self._waiting is None else self._waiting[0].xid
+
+    @property
+    def slave(self) -> bool:
+        """Whether it may not change the switch."""
+        return self.role is Role.SLAVE
 
     @property
     def miss_send_len(self) -> int:

@@ -22,7 +22,7 @@ class IRequester(Interface):
     name: str = Attribute("For logs: ``br0<->tcp:192.0.2.1:6653``, as Open vSwitch writes it.")
     version: int = Attribute("The wire version it speaks; decides where versions differ.")
     miss_send_len: int = Attribute("Bytes of a packet to send on a miss; SET_CONFIG changes it.")
-    config_flags: int = Attribute("``OFPC_FRAG_*``; SET_CONFIG changes it.")
+    slave: bool = Attribute("Whether it may not change the switch.")
     internal: bool = Attribute(
         "Part of the agent: exempt from the cap on operations in flight, which it must not be "
         "starved by, and may use priorities above those of controllers."

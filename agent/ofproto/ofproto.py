@@ -38,7 +38,7 @@ from agent.openflow import messages as of
 from agent.openflow.actions import Output
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import GroupMod, MeterMod
-from drivers.abilities import IClog
+from drivers.abilities import IClog, IFragments
 from drivers.interfaces import (
     Capabilities,
     IDriver,
@@ -69,9 +69,6 @@ NOT_COUNTED = TableCounters()
 
 TO_TABLES = (Output(of.Port.TABLE),)
 
-FRAG_MASK = 0x3
-"""The bits of the switch configuration that say what happens to fragments."""
-
 
 @implementer(IRequester)
 class Internal:
@@ -81,6 +78,7 @@ class Internal:
     """
 
     internal = True
+    slave = False
     n_buffers = 0
 
     def __init__(
@@ -92,7 +90,6 @@ class Internal:
         self.name = name
         self.version = version
         self.miss_send_len = 0
-        self.config_flags = 0
         self._ended = ended
 
     def retrieve_buffer(self, buffer_id: int) -> tuple[bytes, int]:
@@ -117,6 +114,7 @@ class OFProto:
     :ivar flushing: the flush under way, if any.
     :ivar observer: who hears what it says by itself; set before :meth:`start`.
     :ivar reactor: the clock, for the driver.
+    :ivar frag_handling: what becomes of fragments; it outlives the connection that asked for it.
     :ivar miss_to_controller: see :class:`drivers.interfaces.IDriverHost`.
     """
 
@@ -155,6 +153,7 @@ class OFProto:
         self.driver = driver
         self.reactor = clock
         self.miss_to_controller = miss_to_controller
+        self.frag_handling = of.FragHandling.NORMAL
         self._evicting = evicting
         self._description = description or name
         self._software = version
@@ -441,15 +440,19 @@ class OFProto:
         )
 
     def _get_config(self, request: of.GetConfigRequest, requester: IRequester) -> Result:
-        return of.GetConfigReply(requester.config_flags, requester.miss_send_len, request.xid)
+        return of.GetConfigReply(self.frag_handling, requester.miss_send_len, request.xid)
 
     def _set_config(self, request: of.SetConfig, requester: IRequester) -> Result:
-        if request.flags & ~FRAG_MASK:
+        fragments = IFragments(self.driver, None)
+        can = fragments.frag_handlings if fragments is not None else {self.frag_handling}
+        if request.flags not in can:
             raise OpenFlowError(errors.SWITCH_CONFIG_BAD_FLAGS, f"flags {request.flags:#x}")
-        if request.flags & FRAG_MASK:
-            raise OpenFlowError(errors.SWITCH_CONFIG_BAD_FLAGS, "fragments are left alone")
         requester.miss_send_len = request.miss_send_len
-        requester.config_flags = request.flags
+        # How much it wants is its own affair, but not what becomes of packets; as in Open vSwitch
+        # that is no error, for what it wants is mostly nothing but what every switch begins with.
+        if fragments is not None and not requester.slave and request.flags != self.frag_handling:
+            self.frag_handling = of.FragHandling(request.flags)
+            fragments.set_frag_handling(self.frag_handling)
         return None
 
     def _desc(self, request: of.DescRequest, requester: IRequester) -> Result:

@@ -69,6 +69,19 @@ class RemovedReason(enum.IntEnum):
     EVICTION = 5
 
 
+class FragHandling(enum.IntEnum):
+    """``OFPC_FRAG_*``: what the switch does with fragments of IP packets.
+
+    In a NORMAL fragment the fields of the transport header cannot be matched.  With NX_MATCH, which
+    is Nicira's, they can in a first fragment.
+    """
+
+    NORMAL = 0
+    DROP = 1
+    REASM = 2
+    NX_MATCH = 3
+
+
 class PacketInReason(enum.IntEnum):
     """``OFPR_*``."""
 

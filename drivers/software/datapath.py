@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from agent.openflow.actions import Actions
-from agent.openflow.messages import PortDesc, PortStats
+from agent.openflow.messages import FragHandling, PortDesc, PortStats
 from drivers.abilities import (
     IForwardingDatabase,
+    IFragments,
     ITracing,
     LearnedAddress,
     LearningStatistics,
@@ -38,13 +39,16 @@ SELECT_BY: Final = ("flow", "packet")
 """What the option ``select`` of both drivers may be."""
 
 
-@implementer(IForwardingDatabase, ITracing)
+@implementer(IForwardingDatabase, IFragments, ITracing)
 class Datapath:
     """The half of :class:`drivers.interfaces.IDriver` that is about packets.
 
     :ivar capabilities: see there.
+    :ivar frag_handlings: see :class:`drivers.abilities.IFragments`.
     :ivar pipeline: what becomes of packets.
     """
+
+    frag_handlings = frozenset(FragHandling) - {FragHandling.REASM}
 
     def __init__(
         self,
@@ -120,6 +124,10 @@ class Datapath:
     def learning_statistics(self) -> LearningStatistics:
         """What it has counted of it."""
         return self.pipeline.learning_statistics()
+
+    def set_frag_handling(self, handling: FragHandling) -> None:
+        """See :class:`drivers.abilities.IFragments`."""
+        self.pipeline.frag_handling = handling
 
     def trace(self, data: bytes, key: int) -> Trace:
         """See :meth:`drivers.abilities.ITracing.trace`."""

@@ -20,7 +20,8 @@ from typing import Final, Protocol
 from twisted.python.components import proxyForInterface
 
 from agent.openflow.actions import Actions, Instructions
-from agent.openflow.messages import FlowMod, PacketInReason, PortDesc, PortReason
+from agent.openflow.fields import NW_FRAG
+from agent.openflow.messages import FlowMod, FragHandling, PacketInReason, PortDesc, PortReason
 from agent.packet.mac_learning import MacTable
 from agent.packet.packet import parse
 from drivers.abilities import LearnedAddress, LearningStatistics
@@ -40,6 +41,9 @@ from drivers.software.run import Run
 
 MAX_PROGRAMS: Final = 4096
 """How many compiled instruction lists are kept.  Rules with equal lists share one."""
+
+DROP: Final = FragHandling.DROP
+NX_MATCH: Final = FragHandling.NX_MATCH
 
 NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 """The cookie of a packet-in that no rule caused."""
@@ -76,6 +80,7 @@ class Pipeline:
     :ivar host: the agent; None before :meth:`open`.
     :ivar now: its clock.
     :ivar gave_up: how many packets came to a limit of what one may cause, and were dropped.
+    :ivar frag_handling: what becomes of fragments.
     :ivar leaves: asked of each packet that hits a rule, if not None: whether it leaves this
         pipeline before that rule is executed.  Who says so goes on with it.
     """
@@ -100,6 +105,7 @@ class Pipeline:
         self.host = None
         self.now = float
         self.gave_up = 0
+        self.frag_handling = FragHandling.NORMAL
         self.leaves: Callable[[Run, IRule, int], bool] | None = None
 
     def open(self, host: IDriverHost) -> None:
@@ -118,12 +124,13 @@ class Pipeline:
     def receive(self, port: Port, frame: bytes) -> None:
         """A frame came in."""
         number = port.number
-        packet = parse(frame, number)
-        self.process(Run(self, packet, number), 0, packet.key)
+        packet = parse(frame, number, self.frag_handling is NX_MATCH)
+        self.enter(Run(self, packet, number))
 
     def packet_out(self, data: bytes, in_port: int, actions: Actions) -> None:
         """See :meth:`drivers.interfaces.IDriver.packet_out`."""
-        run = Run(self, parse(data, in_port), in_port)
+        packet = parse(data, in_port, self.frag_handling is NX_MATCH)
+        run = Run(self, packet, in_port)
         for step in compile_actions(actions):
             if step(run):
                 break
@@ -145,6 +152,13 @@ class Pipeline:
     def decide(self, run: Run) -> Decision:
         """Where NORMAL sends a packet."""
         return self._normal.decide(run.packet.key, run.in_port, self.now())
+
+    def enter(self, run: Run) -> None:
+        """Take a packet through the tables from the first on, unless it is one to be dropped."""
+        key = run.packet.key
+        if self.frag_handling is DROP and key & NW_FRAG.mask:
+            return
+        self.process(run, 0, key)
 
     def process(self, run: Run, table_id: int, key: int) -> None:
         """Take a packet through the tables.

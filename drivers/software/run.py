@@ -141,8 +141,7 @@ class Run:
 
     def to_tables(self) -> None:
         """Let a copy of it go through the tables; only a packet-out does so."""
-        copy = self.fork()
-        self.pipeline.process(copy, 0, copy.packet.key)
+        self.pipeline.enter(self.fork())
 
     def to_controller(self, max_len: int) -> None:
         """Send it to the controllers.

@@ -24,8 +24,8 @@ from agent.openflow.actions import (
     Instructions,
     WriteActions,
 )
-from agent.openflow.fields import ETH_SRC, ETH_TYPE, IN_PORT, IPV4, IPV6, VLAN_TCI
-from agent.openflow.messages import FlowMod
+from agent.openflow.fields import ETH_SRC, ETH_TYPE, IN_PORT, IPV4, IPV6, NW_FRAG, VLAN_TCI
+from agent.openflow.messages import FlowMod, FragHandling
 from agent.openflow.nx_actions import RegMove
 from agent.openflow.text import (
     format_actions,
@@ -35,7 +35,8 @@ from agent.openflow.text import (
     format_value,
 )
 from agent.openflow.text_nicira import format_subfield
-from agent.packet.packet import Packet
+from agent.packet.flowkey import flow_key
+from agent.packet.packet import PIPELINE, Packet
 from drivers.abilities import Trace, TraceKind
 from drivers.software.groups import Groups
 from drivers.software.nicira import reader
@@ -57,10 +58,13 @@ from drivers.software.stand_ins import LonelyHost, SaidStep, SilentPort, Uncount
 
 def trace(pipeline: Pipeline, data: bytes, key: int) -> Trace:
     """See :meth:`drivers.abilities.ITracing.trace`."""
+    ports = pipeline.frag_handling is FragHandling.NX_MATCH
+    if key & NW_FRAG.mask:
+        key = flow_key(data, IN_PORT.get(key), ports) | key & PIPELINE
     recorder = Recorder(key)
     stand_in = TracePipeline(pipeline, recorder)
-    run = TraceRun(stand_in, Packet(data, key), IN_PORT.get(key))
-    stand_in.process(run, 0, key)
+    run = TraceRun(stand_in, Packet(data, key, ports), IN_PORT.get(key))
+    stand_in.enter(run)
     return Trace(recorder.nodes, run.packet.key, recorder.actions)
 
 
@@ -132,6 +136,7 @@ class TracePipeline(Pipeline):
         for group in real.groups:
             self.groups.put(group, self._compile_bucket, counts=False)
         self.now = real.now
+        self.frag_handling = real.frag_handling
         self._real = real
         self._learner: Normal | None = None
         if real.host is not None:
@@ -156,6 +161,15 @@ class TracePipeline(Pipeline):
             say(TraceKind.DETAIL, f"would learn that {source} is on port {name} in VLAN {vlan}")
         say(TraceKind.DETAIL, decision.why)
         return decision
+
+    def enter(self, run: Run) -> None:
+        """Say so when it may not."""
+        if self.frag_handling is FragHandling.DROP and run.packet.key & NW_FRAG.mask:
+            self.recorder.say(
+                TraceKind.WARNING,
+                'Packets are IP fragments and the fragment handling mode is "drop".',
+            )
+        super().enter(run)
 
     def missed(self, run: Run) -> bool:
         """Say what becomes of a packet that hit nothing."""

@@ -272,16 +272,15 @@ class EndTests(SessionCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_inherited(self) -> None:
-        """The next session of a peer starts anew: version, role, masks, flags, messages."""
+        """The next session of a peer starts anew: version, role, masks, messages."""
         gates = self.postpone(of.DescRequest)
         session, peer = self.connected(kind=ConnectionKind.SERVICE)
         masks = of.AsyncConfig((7, 7), (0, 0), (0, 0))
         peer.send(of.RoleRequest(Role.SLAVE, 5), of.SetAsync(masks), of.DescRequest(xid=1))
-        session.config_flags = 3
-        self.assertEqual(session.role, Role.SLAVE)
+        self.assertEqual((session.role, session.slave), (Role.SLAVE, True))
         peer.transport.lose(ConnectionLost())
         again, _ = self.session(kind=ConnectionKind.SERVICE)
-        self.assertEqual((again.version, again.role, again.config_flags), (0, Role.EQUAL, 0))
+        self.assertEqual((again.version, again.role, again.slave), (0, Role.EQUAL, False))
         self.assertEqual((again.miss_send_len, again.is_audience), (0, False))
         self.assertNotEqual(again.async_config, masks)
         self.assertIsNone(again.waiting_for)

@@ -78,7 +78,7 @@ class Session:
     """
 
     miss_send_len = 0
-    config_flags = 0
+    slave = False
     n_buffers = 0
 
     def __init__(self, switch: Switch, name: str, version: int, internal: bool) -> None:

@@ -87,7 +87,7 @@ class Requester:
         self.name = name
         self.version = version
         self.miss_send_len = 128
-        self.config_flags = 0
+        self.slave = False
         self.internal = internal
         self.n_buffers = 256
         self.buffers: dict[int, tuple[bytes, int]] = {}

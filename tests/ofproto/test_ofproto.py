@@ -5,16 +5,79 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import fail
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from agent.ofproto.interfaces import IRequester
-from agent.ofproto.ofproto import Internal
+from agent.ofproto.ofproto import Internal, OFProto
 from agent.openflow import errors
 from agent.openflow import messages as of
 from agent.openflow.actions import Output
+from agent.openflow.messages import FragHandling
+from drivers.abilities import IFragments
 from drivers.interfaces import IDriverHost, PacketInEvent, TableCounters
 from drivers.testing import ScriptableDriver
 from tests.ofproto.stage import ADD, DELETE, PORT1, PORT2, PORT3, Requester, SwitchTestCase
+
+
+@implementer(IFragments)
+class FragmentDriver(ScriptableDriver):
+    """A driver that can drop fragments.
+
+    :ivar handlings: what it was told to do with them.
+    """
+
+    frag_handlings = frozenset({FragHandling.NORMAL, FragHandling.DROP})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handlings: list[FragHandling] = []
+
+    def set_frag_handling(self, handling: FragHandling) -> None:
+        """Remember."""
+        self.handlings.append(handling)
+
+
+class FragmentTests(SwitchTestCase):
+    """SET_CONFIG about fragments, where the driver has a choice."""
+
+    def setUp(self) -> None:
+        """A switch with such a driver."""
+        super().setUp()
+        self.fragments = FragmentDriver()
+        self.switch = OFProto("br0", 1, self.fragments, self.clock)
+        self.switch.observer = self.observer
+        self.switch.start()
+
+    def flags(self, requester: Requester | None = None) -> int:
+        """What GET_CONFIG says of them."""
+        flags: int = self.handle(of.GetConfigRequest(), requester).flags
+        return flags
+
+    def test_set(self) -> None:
+        """They are treated as a controller wants, who it is does not matter: it is the switch's
+        configuration, of which the driver is told when it changes."""
+        verifyObject(IFragments, self.fragments)
+        self.assertEqual(self.flags(), FragHandling.NORMAL)
+        for flags in (1, 1, 0):
+            self.handle(of.SetConfig(flags, 77))
+            self.assertEqual((self.flags(), self.flags(self.old)), (flags, flags))
+        self.assertEqual(self.fragments.handlings, [FragHandling.DROP, FragHandling.NORMAL])
+
+    def test_refused(self) -> None:
+        """What the driver cannot do is refused, and nothing changes then."""
+        for flags in (2, 3, 4, 0x8001):
+            self.refused(errors.SWITCH_CONFIG_BAD_FLAGS, self.handle, of.SetConfig(flags, 77))
+        self.assertEqual((self.flags(), self.requester.miss_send_len), (0, 128))
+        self.assertEqual(self.fragments.handlings, [])
+
+    def test_slave(self) -> None:
+        """A slave changes how much of packets it is sent, not what becomes of them."""
+        slave = Requester()
+        slave.slave = True
+        self.handle(of.SetConfig(1, 77), slave)
+        self.assertEqual((self.flags(), slave.miss_send_len), (0, 77))
+        self.assertEqual(self.fragments.handlings, [])
 
 
 class RequestTests(SwitchTestCase):
@@ -40,14 +103,15 @@ class RequestTests(SwitchTestCase):
         self.assertEqual((old.xid, old.actions), (6, 0xFFF))
 
     def test_config(self) -> None:
-        """The configuration is each connection's own."""
+        """How much of a packet is sent is each connection's own."""
         other = Requester()
         self.assertIsNone(self.handle(of.SetConfig(0, 77)))
         self.assertEqual(self.reply(of.GetConfigRequest(9)), of.GetConfigReply(0, 77, 9))
         self.assertEqual(self.reply(of.GetConfigRequest(9), other), of.GetConfigReply(0, 128, 9))
 
     def test_config_refused(self) -> None:
-        """Fragments are left alone, and there are no other flags; nothing changes then."""
+        """Fragments are left alone by a driver that has no choice, and there are no other flags;
+        nothing changes then."""
         for flags in (1, 2, 3, 4, 0x8000):
             self.refused(errors.SWITCH_CONFIG_BAD_FLAGS, self.handle, of.SetConfig(flags, 77))
         self.assertEqual(self.requester.miss_send_len, 128)

@@ -17,6 +17,7 @@ from agent.openflow.group_messages import (
     MeterMod,
 )
 from agent.openflow.match import MATCH_ALL, Match
+from tests.packet.frames import CORPUS
 from tests.system import test_ports
 from tests.system.agent import PROFILE
 from tests.system.network import Wire
@@ -127,3 +128,21 @@ class SlowHardwareTests(DatapathCase):
         self.control.barrier()
         one.send(FRAME)
         self.assertIsNone(one.receive(SOON))
+
+
+class FragmentTests(DatapathCase):
+    """Fragments of IP packets from outside."""
+
+    def test_dropped(self) -> None:
+        """They pass until a controller says that they are to be dropped, and others go on."""
+        one, two = self.run_hosts()
+        self.control.send(rule(*output(2), in_port=1))
+        self.control.barrier()
+        fragment = CORPUS["first fragment"].ljust(60, b"\0")
+        one.send(fragment)
+        self.assertEqual(two.receive(), fragment)
+        self.control.send(of.SetConfig(of.FragHandling.DROP, 0xFFFF, 6))
+        self.control.barrier()
+        one.send(fragment)
+        one.send(FRAME)
+        self.assertEqual(two.receive(), FRAME)

@@ -56,6 +56,20 @@ class OvsOfctlTests(AgentCase):
         self.start()
         self.run_all()
 
+    def test_fragments(self) -> None:
+        """How fragments are treated is shown, and changed but to what cannot be done; in both
+        versions it is the same switch's."""
+        self.start()
+        self.assertIn("normal", self.ofctl("get-frags", "br0").stdout)
+        for mode in ("drop", "nx-match", "normal"):
+            for version in ("OpenFlow10", "OpenFlow13"):
+                self.ofctl("-O", version, "set-frags", "br0", mode)
+            for version in ("OpenFlow10", "OpenFlow13"):
+                self.assertIn(mode, self.ofctl("-O", version, "get-frags", "br0").stdout)
+        refused = self.ofctl("-O", "OpenFlow13", "set-frags", "br0", "reassemble", check=False)
+        self.assertIn("OFPSCFC_BAD_FLAGS", refused.stdout + refused.stderr)
+        self.assertIn("normal", self.ofctl("get-frags", "br0").stdout)
+
     def test_asic(self) -> None:
         """The same with the simulated ASIC."""
         self.start('name = "asic"\nprofile = "quanta"')
