@@ -180,6 +180,14 @@ class NetworkCase(AgentCase):
         self.addCleanup(wire.close)
         return wire
 
+    def unix_controller(self, bridge: str = "br0", version: int = of.OFP13) -> Controller:
+        """A controller on the UNIX socket of a bridge, which is the same in every namespace."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.directory / "run" / f"{bridge}.mgmt"))
+        controller = Controller(connection, version)
+        self.addCleanup(controller.close)
+        return controller
+
     def watcher(self, version: int = of.OFP13) -> Watcher:
         """A controller on the UNIX socket, which is the same in every namespace."""
         connection = socket.socket(socket.AF_UNIX)
