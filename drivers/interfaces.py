@@ -234,7 +234,10 @@ class IOperation(Interface):
     :attr:`target`.
     """
 
-    kind: OperationKind = Attribute("What to do; groups and meters are not REPLACEd.")
+    kind: OperationKind = Attribute(
+        """What to do.  Groups and meters are not REPLACEd: where one is deleted and made again in
+        one go, that is a MODIFY which comes with new counters."""
+    )
     target: Target = Attribute("What kind of entry it is about.")
     rule: Any = Attribute(
         """The entry as it shall be; of a DELETE, the entry that shall go.  An :class:`IRule`, or as
@@ -253,8 +256,8 @@ class IOperation(Interface):
 
         A second call, and a call that comes after the watchdog gave up, is logged and ignored.
 
-        Before the completion of a DELETE, the driver brings the entry's counters up to date: they
-        are final.
+        Before the completion of a DELETE, and of a REPLACE, the driver brings the counters of the
+        entry as it was up to date: they are final.
         """
 
 
@@ -380,7 +383,17 @@ class IDriver(Interface):
         Nor need it mind what refers to what.  The agent submits nothing that names a group or a
         meter (a rule, or the buckets of another group) before the driver has completed the ADD or
         MODIFY of that, and it submits the DELETE of a group or a meter only when the driver has
-        completed the DELETE of everything that named it.
+        completed the DELETE of everything that named it, or the MODIFY that made it name another.
+
+        Nor need it mind :attr:`TableCapabilities.max_entries`.  Room that a DELETE makes is not
+        used before the driver has completed that DELETE: in each table there are never more
+        entries, those in flight counted whichever way they go, than it has room for.  Of groups
+        and meters the same is true.  (Hardware where room depends on what the entries are may
+        still have none; then it completes the ADD with TABLE_FULL, and need not wait for a DELETE
+        that came later.)
+
+        A DELETE that failed may come again, some time later and as another object, until it
+        succeeds or the agent gives up.  To delete what is not there (any more) is to succeed.
         """
 
     def refresh(rules: Sequence[Entry]) -> Deferred[None]:

@@ -1,8 +1,9 @@
 """OFPT_FLOW_MOD: from a request to a group of operations.
 
 Each command first finds out what it means, then whether anything in flight could still change that,
-then whether it is allowed; only then does it create the group.  So a request that has to wait has
-had no side effect and is simply run again, and a group is never abandoned.
+then whether it is allowed; only then does it plan a group, which the ledger starts.  So a request
+that has to wait has had no side effect and is simply run again, and a group that was started is
+never abandoned.  A bundle (:mod:`agent.ofproto.bundles`) makes something else of the plans.
 
 Who waits for what (SEMANTICS: "keep arrival order where a request or a packet could tell"):
 
@@ -30,7 +31,7 @@ from agent.ofproto.conditions import Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.ledger import OperationLedger
 from agent.ofproto.numbered import Naming
-from agent.ofproto.operations import Operation, OperationGroup
+from agent.ofproto.operations import Operation, OperationGroup, StagedGroup
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import Criteria, FlowTable
 from agent.ofproto.validate import Validator
@@ -89,6 +90,11 @@ class FlowMods:
         :raises OpenFlowError: when it is refused.
         :raises Postponed: when it has to wait.
         """
+        group = self.plan(request, requester)
+        return None if group is None else self._ledger.accept(group)
+
+    def plan(self, request: FlowMod, requester: IRequester) -> OperationGroup | None:
+        """What :meth:`handle` would start, if there is room for it; changes nothing."""
         command = request.command
         if command == ADD:
             if request.flags:
@@ -106,7 +112,8 @@ class FlowMods:
         self, rules: Sequence[Rule], reason: RemovedReason, requester: IRequester
     ) -> OperationGroup | None:
         """Delete these rules, none of which is pending, as one group: expiry, eviction, flush."""
-        return self._start(0, requester, self.deletions(rules, reason), atomic=False)
+        group = self._group(0, requester, self.deletions(rules, reason), atomic=False)
+        return None if group is None else self._ledger.accept(group)
 
     def naming(self, names: Naming) -> list[Rule]:
         """The rules that name a group or a meter, none of them pending.
@@ -167,9 +174,7 @@ class FlowMods:
 
     # --- ADD ---------------------------------------------------------------------------------
 
-    def _add(
-        self, request: FlowMod, requester: IRequester, table: FlowTable
-    ) -> OperationGroup | None:
+    def _add(self, request: FlowMod, requester: IRequester, table: FlowTable) -> OperationGroup:
         match = request.match
         priority = request.priority
         instructions = request.instructions
@@ -187,7 +192,6 @@ class FlowMods:
         victim = None
         if old is None and table.rules.count + len(table.deleting) >= table.max_entries:
             victim = self._make_room(table)
-        self._ledger.admission.admit(requester)
 
         now = self._clock.seconds()
         if old is None:
@@ -220,12 +224,12 @@ class FlowMods:
             now,
             now,
         )
-        operations: tuple[Operation, ...] = (Operation(kind, rule, old, table),)
-        if victim is not None:
-            operations = (self._deletion(victim, RemovedReason.EVICTION), *operations)
-        group = OperationGroup(self._ledger, requester, request.xid, operations)
-        self._ledger.start(group)
-        return group
+        operation = (Operation(kind, rule, old, table),)
+        if victim is None:
+            return OperationGroup(self._ledger, requester, request.xid, operation)
+        # There is room when the hardware has deleted the victim, and not if it cannot.
+        gone = (self._deletion(victim, RemovedReason.EVICTION),)
+        return StagedGroup(self._ledger, requester, request.xid, (gone, operation))
 
     @staticmethod
     def _check_overlap(request: FlowMod, table: FlowTable) -> None:
@@ -316,7 +320,7 @@ class FlowMods:
             )
             kind = OperationKind.REPLACE if reset else OperationKind.MODIFY
             operations.append(Operation(kind, rule, old, self.tables[old.table_id], local=same))
-        return self._start(request.xid, requester, operations)
+        return self._group(request.xid, requester, operations)
 
     @staticmethod
     def _adds(request: FlowMod) -> bool:
@@ -344,7 +348,7 @@ class FlowMods:
         if strict and self._ambiguous(request, selected):
             return None
         operations = self.deletions(selected, RemovedReason.DELETE)
-        return self._start(request.xid, requester, operations, atomic=False)
+        return self._group(request.xid, requester, operations, atomic=False)
 
     def deletions(self, rules: Sequence[Rule], reason: RemovedReason) -> list[Operation]:
         """The deletions of these rules, in such an order that a packet which comes meanwhile meets
@@ -357,20 +361,14 @@ class FlowMods:
     def _deletion(self, rule: Rule, reason: RemovedReason) -> Operation:
         return Operation(OperationKind.DELETE, rule, rule, self.tables[rule.table_id], reason)
 
-    def _start(
+    def _group(
         self,
         xid: int,
         requester: IRequester,
         operations: Sequence[Operation],
         atomic: bool = True,
     ) -> OperationGroup | None:
-        """Start a group, if there is anything to do that takes time."""
+        """A group, if there is anything to do."""
         if not operations:
             return None
-        if all(operation.local for operation in operations):
-            self._ledger.record(operations)
-            return None
-        self._ledger.admission.admit(requester)
-        group = OperationGroup(self._ledger, requester, xid, operations, atomic)
-        self._ledger.start(group)
-        return group
+        return OperationGroup(self._ledger, requester, xid, operations, atomic)

@@ -137,12 +137,17 @@ class GroupMods:
         :raises OpenFlowError: when it is refused.
         :raises Postponed: when it has to wait.
         """
+        group = self.plan(request, requester)
+        return None if group is None else self._ledger.accept(group)
+
+    def plan(self, request: GroupMod, requester: IRequester) -> OperationGroup | None:
+        """What :meth:`handle` would start, if there is room for it; changes nothing."""
         if request.command == GroupCommand.ADD:
             return self._add(request, requester)
         if request.command == GroupCommand.MODIFY:
             return self._modify(request, requester)
         if request.command == GroupCommand.DELETE:
-            return self.delete(request.group_id, requester, request.xid)
+            return self._delete(request, requester)
         raise OpenFlowError(errors.GROUP_BAD_COMMAND, f"command {request.command}")
 
     def has(self, group_id: int) -> bool:
@@ -228,7 +233,6 @@ class GroupMods:
             raise OpenFlowError(errors.GROUP_EXISTS, f"group {number}")
         self._check_names(request)
         self._check_room(request.type)
-        self._ledger.admission.admit(requester)
         group = Group(
             self._flow_mods.new_handle(),
             number,
@@ -238,7 +242,7 @@ class GroupMods:
             tuple(Counters() for _ in request.buckets),
             self._clock.seconds(),
         )
-        return self._start(
+        return self._group(
             request, requester, Operation(OperationKind.ADD, group, None, self.table)
         )
 
@@ -251,7 +255,6 @@ class GroupMods:
         self._check_names(request)
         if request.type != old.type:
             self._check_room(request.type)
-        self._ledger.admission.admit(requester)
         # "Group top-level statistics are preserved, group bucket statistics are reset."
         group = Group(
             old.handle,
@@ -262,23 +265,22 @@ class GroupMods:
             tuple(Counters() for _ in request.buckets),
             old.created,
         )
-        return self._start(
+        return self._group(
             request, requester, Operation(OperationKind.MODIFY, group, old, self.table)
         )
 
-    def _start(
+    def _group(
         self, request: GroupMod, requester: IRequester, operation: Operation
     ) -> OperationGroup:
-        group = OperationGroup(self._ledger, requester, request.xid, (operation,))
-        self._ledger.start(group)
-        return group
+        return OperationGroup(self._ledger, requester, request.xid, (operation,))
 
-    def delete(self, group_id: int, requester: IRequester, xid: int = 0) -> OperationGroup | None:
+    def _delete(self, request: GroupMod, requester: IRequester) -> OperationGroup | None:
         """Delete a group, or all, with the rules that name it.
 
         :raises OpenFlowError: CHAINED_GROUP, when another group forwards to it.
         :raises Postponed: when it has to wait.
         """
+        group_id = request.group_id
         if group_id == GROUP_ALL:
             doomed = self.table.settled()
         else:
@@ -289,15 +291,12 @@ class GroupMods:
             return None
         names = Naming(groups=frozenset(group.group_id for group in doomed))
         rules = self._flow_mods.naming(names)
-        self._ledger.admission.admit(requester)
         stages = [self._flow_mods.deletions(rules, RemovedReason.GROUP_DELETE)] if rules else []
         for stage in outermost_first(doomed):
             stages.append(
                 [Operation(OperationKind.DELETE, each, each, self.table) for each in stage]
             )
-        operations = StagedGroup(self._ledger, requester, xid, stages, atomic=False)
-        self._ledger.start(operations)
-        return operations
+        return StagedGroup(self._ledger, requester, request.xid, stages, atomic=False)
 
     def _check_unchained(self, group_id: int, doomed: Sequence[Group]) -> None:
         if not doomed:

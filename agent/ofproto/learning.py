@@ -107,7 +107,8 @@ class Learning:
                 self._in_flight += 1
 
     def _ended(self, group: OperationGroup) -> None:
-        if group.operations and group.operations[0].kind is not OperationKind.DELETE:
+        # What is learned may begin with the eviction of another rule.
+        if group.operations and group.operations[-1].kind is not OperationKind.DELETE:
             self._in_flight -= 1
             if group.error is not None:
                 self.refused += 1

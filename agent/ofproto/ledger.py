@@ -77,6 +77,20 @@ class OperationLedger:
 
     # --- the life of a group -----------------------------------------------------------------
 
+    def accept(self, group: OperationGroup) -> OperationGroup | None:
+        """Start a group that was planned, if it may start now.
+
+        :returns: the group; None when it was over at once, since the driver need not be asked.
+        :raises Postponed: when there is no place for it among those in flight.
+        """
+        operations = group.operations
+        if operations[0].local and all(operation.local for operation in operations):
+            self.record(operations)
+            return None
+        self.admission.admit(group.owner)
+        self.start(group)
+        return group
+
     def start(self, group: OperationGroup) -> None:
         """Change the tables and put the operations in line for the driver."""
         group.started = group.progress = self.clock.seconds()

@@ -78,11 +78,16 @@ class MeterMods:
         :raises OpenFlowError: when it is refused.
         :raises Postponed: when it has to wait.
         """
+        group = self.plan(request, requester)
+        return None if group is None else self._ledger.accept(group)
+
+    def plan(self, request: MeterMod, requester: IRequester) -> OperationGroup | None:
+        """What :meth:`handle` would start, if there is room for it; changes nothing."""
         # OFPMC_* are the same numbers.
         if request.command in (GroupCommand.ADD, GroupCommand.MODIFY):
             return self._set(request, requester)
         if request.command == GroupCommand.DELETE:
-            return self.delete(request.meter_id, requester, request.xid)
+            return self._delete(request, requester)
         raise OpenFlowError(errors.METER_BAD_COMMAND, f"command {request.command}")
 
     def has(self, meter_id: int) -> bool:
@@ -124,7 +129,6 @@ class MeterMods:
             if old is None:
                 raise OpenFlowError(errors.UNKNOWN_METER, f"meter {number}")
             kind = OperationKind.MODIFY
-        self._ledger.admission.admit(requester)
         # "Meter top-level statistics are preserved, meter band statistics are reset."
         meter = Meter(
             self._flow_mods.new_handle() if old is None else old.handle,
@@ -135,17 +139,16 @@ class MeterMods:
             tuple(Counters() for _ in request.bands),
             self._clock.seconds() if old is None else old.created,
         )
-        group = OperationGroup(
+        return OperationGroup(
             self._ledger, requester, request.xid, (Operation(kind, meter, old, self.table),)
         )
-        self._ledger.start(group)
-        return group
 
-    def delete(self, meter_id: int, requester: IRequester, xid: int = 0) -> OperationGroup | None:
+    def _delete(self, request: MeterMod, requester: IRequester) -> OperationGroup | None:
         """Delete a meter, or all, with the rules that name it.
 
         :raises Postponed: when it has to wait.
         """
+        meter_id = request.meter_id
         if meter_id == METER_ALL:
             doomed = self.table.settled()
         else:
@@ -154,9 +157,6 @@ class MeterMods:
         if not doomed:
             return None
         rules = self._flow_mods.naming(Naming(meters=frozenset(m.meter_id for m in doomed)))
-        self._ledger.admission.admit(requester)
         stages = [self._flow_mods.deletions(rules, RemovedReason.METER_DELETE)] if rules else []
         stages.append([Operation(OperationKind.DELETE, each, each, self.table) for each in doomed])
-        operations = StagedGroup(self._ledger, requester, xid, stages, atomic=False)
-        self._ledger.start(operations)
-        return operations
+        return StagedGroup(self._ledger, requester, request.xid, stages, atomic=False)

@@ -206,6 +206,33 @@ class DriverContractTests(ContractHarness):
                 self.assertTrue(operation.succeeded, f"{operation}: {operation.completions}")
             self.assertIsNone(self.wait(host, driver.refresh([entry])))
 
+    def test_full(self) -> None:
+        """In a table that is full there is room when a deletion was completed."""
+        driver = self.factory.create(
+            dict(self.options), self.port_entries, [FakeEntry("small", id=0, size=2)]
+        )
+        host = FakeHost(reactor=self.make_reactor())
+        driver.start(host)
+        self.addCleanup(self.stop, driver, host)
+        size = driver.capabilities.tables[0].max_entries
+        there, *others = (FakeOperation.add(rule) for rule in self.rules(driver, size + 1))
+        self.run_operations(driver, host, there, *others[:-1])
+        gone = FakeOperation.delete(there.rule)
+        for operation in (gone, others[-1]):
+            self.run_operations(driver, host, operation)
+        for operation in (there, gone, *others):
+            self.assertTrue(operation.succeeded, f"{operation.kind}: {operation.completions}")
+
+    def test_deleted_again(self) -> None:
+        """To delete what is gone is to succeed: a deletion of which it was not known that it had
+        succeeded may come again."""
+        driver, host = self.started()
+        (rule,) = self.rules(driver, 1)
+        self.run_operations(driver, host, FakeOperation.add(rule))
+        for operation in (FakeOperation.delete(rule), FakeOperation.delete(rule)):
+            self.run_operations(driver, host, operation)
+            self.assertTrue(operation.succeeded, operation.completions)
+
     def test_does_not_sleep(self) -> None:
         """It returns from submit, however much it is given, without waiting for anything."""
         driver, _ = self.started()

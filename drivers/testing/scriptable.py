@@ -118,6 +118,7 @@ class ScriptableDriver:
     violations: list[str] = attrs.Factory(list)
     _reads: list[tuple[Deferred[Any], Any]] = attrs.Factory(list)
     _busy: set[tuple[object, ...]] = attrs.Factory(set)
+    _unsure: bool = False
 
     # What a test does.
 
@@ -152,6 +153,7 @@ class ScriptableDriver:
         if done:
             self._apply(operation)
         self.lost.append(operation)
+        self._unsure = True
         return operation
 
     def finish_all(self, order: Iterable[int] | None = None) -> int:
@@ -265,8 +267,29 @@ class ScriptableDriver:
             self.violations.append(f"{what} without the old rule")
         elif operation.old.handle != rule.handle:
             self.violations.append(f"{what} with the old rule of {operation.old.handle}")
-        elif kind is OperationKind.MODIFY and operation.old.counters is not operation.rule.counters:
+        elif (
+            kind is OperationKind.MODIFY
+            and target is Target.RULE
+            and operation.old.counters is not operation.rule.counters
+        ):
             self.violations.append(f"{what} with other counters")
+        if kind is OperationKind.ADD and target is Target.RULE:
+            self._check_room(rule.table_id, what)
+
+    def _check_room(self, table_id: int, what: str) -> None:
+        """An ADD needs a place that no rule has, nor may have; once something was lost, nobody
+        knows what has one."""
+        if self._unsure:
+            return
+        handles = {rule.handle for rule in self.hardware.values() if rule.table_id == table_id}
+        handles |= {
+            operation.rule.handle
+            for operation in self.in_flight
+            if operation.target is Target.RULE and operation.rule.table_id == table_id
+        }
+        most = [one.max_entries for one in self.capabilities.tables if one.table_id == table_id]
+        if most and len(handles) >= most[0]:
+            self.violations.append(f"{what} in table {table_id}, which is full")
 
     def _named(self) -> Iterator[set[tuple[Target, int]]]:
         for rule in self.hardware.values():

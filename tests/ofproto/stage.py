@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -176,6 +177,13 @@ class SwitchTestCase(SynchronousTestCase):
         self.assertEqual(self.driver.violations, [])
 
     # Making things happen.
+
+    def resize(self, table_id: int, size: int) -> None:
+        """Let a table have room for so many rules, in the switch and in the hardware."""
+        self.switch.tables[table_id].max_entries = size
+        tables = list(self.driver.capabilities.tables)
+        tables[table_id] = attrs.evolve(tables[table_id], max_entries=size)
+        self.driver.capabilities = attrs.evolve(self.driver.capabilities, tables=tuple(tables))
 
     def turn(self) -> None:
         """End a turn of the reactor: the driver gets what is ready, timers that are due run."""

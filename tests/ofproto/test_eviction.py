@@ -34,12 +34,14 @@ class EvictionTests(SwitchTestCase):
         self.victim = victim
 
     def test_evicted(self) -> None:
-        """The rule that will expire goes first, controllers are told when the hardware has
-        confirmed everything, and the new one is there."""
+        """The rule that will expire goes first, the new one is added when it is gone, and
+        controllers are told when the hardware has confirmed everything."""
         group = self.start(ADD, PORT3)
-        self.assertEqual(self.kinds(), [OperationKind.DELETE, OperationKind.ADD])
+        self.assertEqual(self.kinds(), [OperationKind.DELETE])
         self.assertIsNone(self.rule(PORT2))
         self.driver.finish()
+        self.turn()
+        self.assertEqual(self.kinds(), [OperationKind.ADD])
         self.assertEqual(self.observer.removed, [])
         self.driver.finish()
         self.assertIsNone(group.error)
@@ -54,6 +56,7 @@ class EvictionTests(SwitchTestCase):
         self.victim.counters.packets = 5
         group = self.start(ADD, PORT3)
         self.driver.finish()
+        self.turn()
         self.driver.fail(error=REFUSED)
         self.clock.advance(0)
         self.assertEqual(self.kinds(), [OperationKind.ADD])
@@ -68,19 +71,35 @@ class EvictionTests(SwitchTestCase):
         self.driver.finish_all()
         self.assertIsNone(self.rule(PORT2), "it does not expire any more")
 
+    def test_victim_stays(self) -> None:
+        """While the hardware does not let go of the victim it is not asked to add anything; when
+        it never does, the request fails, and the victim is there as before, and degraded."""
+        group = self.start(ADD, PORT3)
+        for delay in (0.5, 1.0, 0.0):
+            self.assertEqual(self.kinds(), [OperationKind.DELETE])
+            self.driver.fail()
+            self.clock.advance(delay)
+        self.assertEqual(self.driver.in_flight, [])
+        self.assertTrue(group.ended)
+        self.assertIsNotNone(group.error)
+        self.assertIs(self.rule(PORT2), self.victim)
+        self.assertIsNone(self.rule(PORT3))
+        self.assertEqual(self.observer.removed, [])
+        self.assert_settled()
+
     def test_the_first_to_expire(self) -> None:
         """Of several rules with a timeout the one that would expire first is chosen."""
         self.start(ADD, PORT3, hard_timeout=10)
-        self.driver.finish_all()
+        self.run_to_end(0)
         self.start(ADD, PORT4, hard_timeout=20)
-        self.driver.finish_all()
+        self.run_to_end(0)
         self.assertIsNone(self.rule(PORT3))
         self.assertIsNotNone(self.rule(PORT4))
 
     def test_nothing_to_evict(self) -> None:
         """When only rules without a timeout are there, the table is full."""
         self.start(ADD, PORT3)
-        self.driver.finish_all()
+        self.run_to_end(0)
         self.refused(errors.TABLE_FULL, self.send, ADD, PORT4)
         self.assert_settled()
 

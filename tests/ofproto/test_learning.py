@@ -84,6 +84,18 @@ class LearnTests(LearningCase):
         self.driver.finish_all()
         self.assertEqual([message.cookie for message in self.observer.removed], [5])
 
+    def test_evicting(self) -> None:
+        """One that took the place of another rule is no longer in flight when it is there."""
+        self.patch(learning, "LIMIT", 1)
+        self.resize(0, 1)
+        self.switch.tables[0].evicts = True
+        self.add(PORT1, idle_timeout=90)
+        for match in (PORT2, PORT1, PORT2):
+            self.learn(match, idle_timeout=90)
+            self.run_to_end(1)
+            self.assertEqual(self.matches(), [match])
+        self.assertEqual((self.learning.learned, self.learning.dropped), (3, 0))
+
     def test_changed(self) -> None:
         """A rule that does something else is modified, its cookie as well."""
         self.learn()

@@ -168,7 +168,7 @@ class LifeTests(ThreeRulesTestCase):
     def test_large_request(self) -> None:
         """A request about very many rules is handed to the driver over several turns."""
         rules = BATCH + 1
-        self.switch.tables[1].max_entries = rules
+        self.resize(1, rules)
         self.driver.instant = True
         for port in range(1, rules + 1):
             self.switch.admission.limit = rules

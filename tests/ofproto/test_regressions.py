@@ -287,7 +287,7 @@ class RegressionTests(SwitchTestCase):
     def test_a22_fair_share(self) -> None:
         """Up to the cap nobody waits; beyond it, connections take turns."""
         for port in range(50):
-            self.switch.tables[0].max_entries = 100
+            self.resize(0, 100)
             self.start(ADD, Match.of(in_port=port, eth_type=0x800))
         greedy, modest = self.requester, Requester(name="br0<->modest")
         first = self.postponed(self.send, ADD, PORT1, requester=greedy)
