@@ -34,7 +34,8 @@ NXM_1: Final = 0x0001
 IPV4: Final = (0x0800,)
 IPV6: Final = (0x86DD,)
 IP: Final = (0x0800, 0x86DD)
-ARP: Final = (0x0806,)
+ARP: Final = (0x0806, 0x8035)
+"""ARP and RARP, which Open vSwitch takes for the same (1.3.5 speaks of the first alone)."""
 MPLS: Final = (0x8847, 0x8848)
 PBB: Final = (0x88E7,)
 TCP: Final = (6,)

@@ -42,6 +42,7 @@ DEFAULT_PRIORITY: Final = 0x8000
 
 _TYPES: Final = {
     0x0806: "arp",
+    0x8035: "rarp",
     0x8847: "mpls",
     0x8848: "mplsm",
 }

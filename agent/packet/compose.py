@@ -57,6 +57,7 @@ from agent.packet.protocols import (
     ETH_TYPE_IPV6,
     ETH_TYPE_NONE,
     ETH_TYPE_PBB,
+    ETH_TYPE_RARP,
     ETH_TYPE_VLAN_8021Q,
     ICMPV6_ND_ADVERT,
     ICMPV6_ND_SOLICIT,
@@ -247,6 +248,7 @@ _MAKERS: Final[dict[int, Callable[[int, bytes], bytes]]] = {
     ETH_TYPE_IP: _make_ipv4,
     ETH_TYPE_IPV6: _make_ipv6,
     ETH_TYPE_ARP: _make_arp,
+    ETH_TYPE_RARP: _make_arp,
     ETH_TYPE_PBB: _make_pbb,
 }
 """What follows the Ethernet type, for the types that are known."""

@@ -63,6 +63,7 @@ from agent.packet.protocols import (
     ETH_TYPE_MPLS,
     ETH_TYPE_MPLS_MCAST,
     ETH_TYPE_PBB,
+    ETH_TYPE_RARP,
     ICMPV6_ND_ADVERT,
     ICMPV6_ND_SOLICIT,
     IPPROTO_ICMP,
@@ -77,6 +78,7 @@ _NAMES: Final = {
     ETH_TYPE_IP: "ip",
     ETH_TYPE_IPV6: "ipv6",
     ETH_TYPE_ARP: "arp",
+    ETH_TYPE_RARP: "rarp",
     ETH_TYPE_MPLS: "mpls",
     ETH_TYPE_MPLS_MCAST: "mplsm",
 }
@@ -99,16 +101,18 @@ _PIPELINE: Final = (
     ("tun_dst", TUN_DST),
 )
 _MPLS: Final = (("mpls_label", MPLS_LABEL), ("mpls_tc", MPLS_TC), ("mpls_bos", MPLS_BOS))
+_ARP: Final = (
+    ("arp_spa", ARP_SPA),
+    ("arp_tpa", ARP_TPA),
+    ("arp_op", ARP_OP),
+    ("arp_sha", ARP_SHA),
+    ("arp_tha", ARP_THA),
+)
 _FIELDS: Final = {
     ETH_TYPE_IP: (("nw_src", IPV4_SRC), ("nw_dst", IPV4_DST)),
     ETH_TYPE_IPV6: (("ipv6_src", IPV6_SRC), ("ipv6_dst", IPV6_DST), ("ipv6_label", IPV6_FLABEL)),
-    ETH_TYPE_ARP: (
-        ("arp_spa", ARP_SPA),
-        ("arp_tpa", ARP_TPA),
-        ("arp_op", ARP_OP),
-        ("arp_sha", ARP_SHA),
-        ("arp_tha", ARP_THA),
-    ),
+    ETH_TYPE_ARP: _ARP,
+    ETH_TYPE_RARP: _ARP,
     ETH_TYPE_MPLS: _MPLS,
     ETH_TYPE_MPLS_MCAST: _MPLS,
     ETH_TYPE_PBB: (("dl_type", ETH_TYPE), ("pbb_isid", PBB_ISID)),

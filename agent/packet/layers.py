@@ -26,6 +26,7 @@ from agent.packet.protocols import (
     ETH_TYPE_MIN,
     ETH_TYPE_NONE,
     ETH_TYPE_PBB,
+    ETH_TYPE_RARP,
     ICMPV6_ND_ADVERT,
     ICMPV6_ND_SOLICIT,
     IP_HEADER_LEN,
@@ -139,7 +140,7 @@ def locate(data: bytes) -> Layers:
         _locate_ipv4(layers, data, at + 2, size)
     elif eth_type == ETH_TYPE_IPV6:
         _locate_ipv6(layers, data, at + 2, size)
-    elif eth_type == ETH_TYPE_ARP:
+    elif eth_type in (ETH_TYPE_ARP, ETH_TYPE_RARP):
         if at + 2 + ARP_HEADER_LEN <= size and _arp(data, at + 2) == _ARP_ETHERNET_IPV4:
             layers.arp = at + 2
     elif eth_type in MPLS_TYPES:

@@ -13,6 +13,7 @@ ETH_TYPE_NONE: Final = 0x05FF
 """``eth_type`` of a frame that has none (``OFP_DL_TYPE_NOT_ETH_TYPE`` of OpenFlow 1.0)."""
 ETH_TYPE_IP: Final = 0x0800
 ETH_TYPE_ARP: Final = 0x0806
+ETH_TYPE_RARP: Final = 0x8035
 ETH_TYPE_VLAN_8021Q: Final = 0x8100
 ETH_TYPE_VLAN_8021AD: Final = 0x88A8
 ETH_TYPE_IPV6: Final = 0x86DD

@@ -365,6 +365,7 @@ class FieldsOfTests(SynchronousTestCase):
         for chosen in (
             {"eth_type": 0x0800, "ipv4_src": 1},
             {"eth_type": 0x0806, "arp_spa": 1},
+            {"eth_type": 0x8035, "arp_op": 3, "arp_spa": 1},
             {"eth_type": 0x0800, "ip_proto": 6, "tcp_src": 1},
             {"eth_type": 0x86DD, "ip_proto": 17, "udp_src": 1},
             {"eth_type": 0x0800, "ip_proto": 132, "sctp_dst": 1},

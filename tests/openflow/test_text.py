@@ -95,6 +95,10 @@ MATCHES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     (
+        "rarp,arp_tpa=10.0.0.1,arp_op=3",
+        {"eth_type": 0x8035, "arp_tpa": 0x0A000001, "arp_op": 3},
+    ),
+    (
         "mpls,mpls_label=16,mpls_tc=3,mpls_bos=1",
         {"eth_type": 0x8847, "mpls_label": 16, "mpls_tc": 3, "mpls_bos": 1},
     ),

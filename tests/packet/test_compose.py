@@ -41,6 +41,7 @@ class ComposeTests(SynchronousTestCase):
             {"eth_type": 0x0800, "ip_proto": 6, "ipv4_dst": (0x0A000000, 0xFF000000)},
             {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 135, "ipv6_nd_target": 1 << 127},
             {"eth_type": 0x0806, "arp_op": 2, "vlan_vid": 0x1005},
+            {"eth_type": 0x8035, "arp_op": 4, "arp_spa": 5},
             {"eth_dst": 0x010000000000, "vlan_vid": (0x1000, 0x1000)},
             {"eth_type": 0x8847, "mpls_label": 7},
             {"eth_type": 0x88E7, "pbb_isid": 7},

@@ -282,6 +282,14 @@ class FlowKeyTests(SynchronousTestCase):
         data = bytes(ether() / ipv6() / inet6.ICMPv6ND_NS(tgt="2001:db8::2", code=1) / SLL)
         self.assertEqual(fields(flow_key(data, 1), "ipv6_nd_target"), {"ipv6_nd_target": 0})
 
+    def test_rarp(self) -> None:
+        """RARP has the fields of ARP."""
+        names = ("eth_type", "arp_op", "arp_spa", "arp_tha")
+        frame = ether() / l2.ARP(op=3, psrc="192.0.2.1", hwdst="02:00:00:00:00:07")
+        frame.type = 0x8035
+        found = [*fields(flow_key(bytes(frame), 1), *names).values()]
+        self.assertEqual(found, [0x8035, 3, 0xC0000201, 0x020000000007])
+
     def test_foreign_arp(self) -> None:
         """ARP of other than IPv4 over Ethernet has no fields."""
         data = bytes(ether() / l2.ARP(hwtype=6, psrc="192.0.2.1", op=1))
