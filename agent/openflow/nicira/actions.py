@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Padding
 
 from agent.openflow import actions as act
@@ -37,6 +36,9 @@ from agent.openflow.errors import (
     BAD_ARGUMENT,
     BAD_FIELD,
     BAD_SET_ARGUMENT,
+    BAD_SET_LEN,
+    BAD_WILDCARDS,
+    MATCH_BAD_MASK,
     MUST_BE_ZERO,
     NICIRA,
     OpenFlowError,
@@ -51,15 +53,15 @@ from agent.openflow.nicira.subfield import (
     source,
 )
 from agent.openflow.nx_actions import Subfield, runs_of
-from agent.openflow.oxm_tlv import MATCH, NXM, OXM
+from agent.openflow.oxm_tlv import NXM, OXM, Reader
 from agent.openflow.ports import from_wire10, to_wire10
 from agent.openflow.wire import Fixed
 
 NOTE: Final = 8
 DEC_TTL_CNT_IDS: Final = 21
 REG_LOAD2: Final = 33
-_VALUE: Final = attrs.evolve(MATCH, bad_value=BAD_SET_ARGUMENT)
-"""Reads the TLV of a ``reg_load2``, which is refused like one of a match."""
+_VALUE: Final = Reader(BAD_SET_LEN, BAD_SET_LEN, BAD_WILDCARDS, MATCH_BAD_MASK, BAD_SET_ARGUMENT)
+"""Reads the TLV of a ``reg_load2``, with the errors of Open vSwitch."""
 
 # --- queues, groups, TTL, MPLS, tunnels: what OpenFlow has too --------------------------------
 
@@ -237,7 +239,7 @@ def _decode_reg_load2(data: bytes, offset: int, length: int) -> Action:
     tlv, value, mask, stop = _VALUE.read(data, offset + HEADER.size, end)
     if end - stop > 7:
         raise OpenFlowError(ACTION_BAD_LEN, f"{end - stop} bytes behind the field")
-    check_zero(data[stop:end], MUST_BE_ZERO)
+    check_zero(data[stop:end], BAD_SET_ARGUMENT)
     if not nx.is_writable(tlv.field):
         raise OpenFlowError(BAD_SET_ARGUMENT, f"{tlv.field.name} is read-only")
     return SetField(tlv.field, value, mask)
