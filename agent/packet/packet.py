@@ -45,6 +45,7 @@ from agent.packet.headers import HEADERS, write, write_proto
 from agent.packet.layers import Layers, locate
 from agent.packet.protocols import (
     ETH_HEADER_LEN,
+    ETH_TOTAL_MIN,
     ETH_TYPE_VLAN_8021Q,
     MPLS_HEADER_LEN,
     PBB_HEADER_LEN,
@@ -127,6 +128,16 @@ class Packet:
             flow_key(data, key & _IN_PORT_BITS, self.fragment_ports) | key & PIPELINE
         )
 
+    def _shorten(self, data: bytes) -> None:
+        """Go on with a frame from which a header was removed.
+
+        A frame which Ethernet allows stays one: if it becomes too short, zeros are appended.  They
+        would be when it is sent from a port; so controllers and ports see the same frame.
+        """
+        if len(data) < ETH_TOTAL_MIN <= len(self.data):
+            data = data.ljust(ETH_TOTAL_MIN, b"\0")
+        self._replace(data)
+
     # VLAN tags.
 
     def push_vlan(self, ethertype: int) -> None:
@@ -143,7 +154,7 @@ class Packet:
         """Remove the outer tag."""
         if self.key & _TAGGED:
             data = self.frame()
-            self._replace(data[:12] + data[16:])
+            self._shorten(data[:12] + data[16:])
 
     def set_vlan_tci(self, tci: int, mask: int = 0xFFFF) -> None:
         """Write the tag as NXM does: with the present bit a tag is made where there is none, and
@@ -195,7 +206,7 @@ class Packet:
         if layers.mpls >= 0:
             at = layers.type_at
             rest = data[layers.mpls + MPLS_HEADER_LEN :]
-            self._replace(data[:at] + _u16(ethertype) + rest)
+            self._shorten(data[:at] + _u16(ethertype) + rest)
 
     # Provider backbone bridges.
 
@@ -218,7 +229,7 @@ class Packet:
         data = self.frame()
         at = self.layers().pbb
         if at >= 0 and len(data) >= at + PBB_HEADER_LEN + ETH_HEADER_LEN:
-            self._replace(data[at + PBB_HEADER_LEN :])
+            self._shorten(data[at + PBB_HEADER_LEN :])
 
     # Times to live.
 

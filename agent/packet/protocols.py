@@ -45,6 +45,8 @@ ND_OPT_SOURCE_LINKADDR: Final = 1
 ND_OPT_TARGET_LINKADDR: Final = 2
 
 ETH_HEADER_LEN: Final = 14
+ETH_TOTAL_MIN: Final = 60
+"""The shortest frame that Ethernet allows, without its check sequence."""
 VLAN_HEADER_LEN: Final = 4
 MPLS_HEADER_LEN: Final = 4
 PBB_HEADER_LEN: Final = 4

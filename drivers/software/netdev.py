@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final
 
-from agent.packet.protocols import ETH_HEADER_LEN, ETH_TYPE_VLAN_8021Q
+from agent.packet.protocols import ETH_HEADER_LEN, ETH_TOTAL_MIN, ETH_TYPE_VLAN_8021Q
 from drivers.software import offload
 from drivers.software.device import DevicePort, PortError
 from drivers.software.ethtool import link_settings
@@ -49,8 +49,6 @@ MSG_TRUNC: Final = int(socket.MSG_TRUNC)
 TP_STATUS_VLAN_VALID: Final = 1 << 4
 TP_STATUS_VLAN_TPID_VALID: Final = 1 << 6
 
-MIN_FRAME: Final = 60
-"""The shortest frame of Ethernet, without its check sequence."""
 MAX_FRAME: Final = 1 << 17
 """More than the kernel ever joins."""
 RECEIVE_BUFFER: Final = 1 << 20
@@ -151,10 +149,10 @@ class PacketSocket:
         What is shorter than a frame of Ethernet is filled up with zeros, what has not even a
         header is not sent.
         """
-        if len(frame) < MIN_FRAME:
+        if len(frame) < ETH_TOTAL_MIN:
             if len(frame) < ETH_HEADER_LEN:
                 return False
-            frame = frame.ljust(MIN_FRAME, b"\0")
+            frame = frame.ljust(ETH_TOTAL_MIN, b"\0")
         try:
             self._send(offload.NOTHING_LEFT + frame)
         except OSError:

@@ -317,9 +317,24 @@ class PbbTests(PacketTestCase):
     def test_pop(self) -> None:
         """The customer's frame is left, whether or not the backbone has a tag."""
         customer = ether() / vlan(5) / ip() / inet.UDP(sport=53, dport=5353)
-        self.assertBecomes(CORPUS["pbb"], customer, Packet.pop_pbb)
-        self.assertBecomes(CORPUS["pbb"], customer, OPERATIONS["push_svlan"], Packet.pop_pbb)
+        frame = bytes(customer).ljust(60, b"\0")
+        self.assertBecomes(CORPUS["pbb"], frame, Packet.pop_pbb)
+        self.assertBecomes(CORPUS["pbb"], frame, OPERATIONS["push_svlan"], Packet.pop_pbb)
         self.assertSame("udp", Packet.pop_pbb)
+
+    def test_pop_short(self) -> None:
+        """What was a frame of Ethernet stays one: it is filled up; what was none is left alone."""
+        for length, left in ((65, 61), (64, 60), (63, 60), (60, 60), (59, 55)):
+            data = bytes(ether() / vlan(7) / Raw(b"x" * (length - 18)))
+            self.assertEqual(len(data), length)
+            shortened = after(data, Packet.pop_vlan)
+            self.assertEqual(shortened, (data[:12] + data[16:]).ljust(left, b"\0"))
+        for name, operation, header in (
+            ("mpls", OPERATIONS["pop_mpls"], 4),
+            ("pbb", Packet.pop_pbb, 18),
+        ):
+            data = CORPUS[name].ljust(60, b"x")[:60]
+            self.assertEqual(after(data, operation)[60 - header :], bytes(header), name)
 
     def test_pop_truncated(self) -> None:
         """Where no whole Ethernet header would be left, nothing is removed."""

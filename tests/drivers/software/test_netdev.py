@@ -11,10 +11,10 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.messages import PortReason
+from agent.packet.protocols import ETH_TOTAL_MIN
 from drivers.software import netdev, offload
 from drivers.software.device import BATCH, PortError
 from drivers.software.link import IFF_UP, SO_RCVBUFFORCE
-from drivers.software.netdev import MIN_FRAME
 from drivers.software.port import IN_MEMORY, LINK_DOWN, LIVE, PORT_DOWN, Port
 from drivers.software.ports import Ports
 from drivers.testing import FakeEntry, FakeHost
@@ -218,7 +218,7 @@ class NetdevTests(DeviceCase):
         for frame in (FRAME, FRAME[:59], FRAME[:14], TAGGED * 20):
             self.port.send(frame)
         self.assertEqual(self.device.sent, [FRAME, FRAME[:60], FRAME[:14] + bytes(46), TAGGED * 20])
-        self.assertEqual((self.port.stats().tx_packets, MIN_FRAME), (4, 60))
+        self.assertEqual((self.port.stats().tx_packets, ETH_TOTAL_MIN), (4, 60))
 
     def test_send_no_frame(self) -> None:
         """What has not even a header is not sent."""
