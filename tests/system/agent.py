@@ -196,10 +196,15 @@ class AgentCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make the directory."""
-        self.directory = Path(tempfile.mkdtemp(prefix="ofagent-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.directory = self.new_directory()
         self.port = free_port()
         self.log = self.directory / "log"
+
+    def new_directory(self) -> Path:
+        """A new directory, which is removed after the test."""
+        directory = Path(tempfile.mkdtemp(prefix="ofagent-"))
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        return directory
 
     def start(
         self, driver: str = 'name = "software"', bridge: str = "", text: str = ""
@@ -210,19 +215,33 @@ class AgentCase(SynchronousTestCase):
         :param bridge: more keys of the bridge.
         :param text: the whole configuration, instead.
         """
-        file = self.directory / "ofagent.toml"
-        file.write_text(text or BRIDGE.format(port=self.port, driver=driver, bridge=bridge))
-        with self.log.open("ab") as log:
+        text = text or BRIDGE.format(port=self.port, driver=driver, bridge=bridge)
+        process = self.launch(self.directory, text)
+        self.wait(lambda: (self.directory / "run" / "br0.mgmt").exists() or process.poll())
+        self.assertIsNone(process.poll(), self.log.read_text())
+        return process
+
+    def launch(
+        self, directory: Path, text: str, prefix: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start an agent, which ends with the test.
+
+        :param directory: for its files.
+        :param text: its configuration.
+        :param prefix: a command that runs this agent, beside that which runs all.
+        """
+        file = directory / "ofagent.toml"
+        file.write_text(text)
+        path = directory / "log"
+        with path.open("ab") as log:
             process = subprocess.Popen(
-                self.command(file),
-                cwd=self.directory,
+                (*prefix, *self.command(file)),
+                cwd=directory,
                 env=self.environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.addCleanup(self.stop, process)
-        self.wait(lambda: (self.directory / "run" / "br0.mgmt").exists() or process.poll())
-        self.assertIsNone(process.poll(), self.log.read_text())
+        self.addCleanup(self.stop, process, path)
         return process
 
     def start_asic(self, ms: float, size: int = 1000, options: str = "", bridge: str = "") -> None:
@@ -244,16 +263,20 @@ class AgentCase(SynchronousTestCase):
         """The environment, with the checkout on Python's path."""
         return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
-    def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """Stop an agent, if it runs; its log must not show that anything went wrong."""
+    def stop(self, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+        """Stop an agent, if it runs; its log must not show that anything went wrong.
+
+        :param log: which is its log, if it is not that of the test.
+        """
+        log = log or self.log
         process.terminate()
         try:
             process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise AssertionError(f"the agent did not stop:\n{self.log.read_text()}") from None
-        text = self.log.read_text()
+            raise AssertionError(f"the agent did not stop:\n{log.read_text()}") from None
+        text = log.read_text()
         self.assertNotIn("Traceback", text)
         self.assertNotIn("#critical", text)
 
