@@ -17,8 +17,11 @@ TRIAL := $(BIN)/python -m twisted.trial
 # Faucet pins an os-ken older than the one of [test]: it has an environment of its own.
 FAUCET := .venv-faucet
 
-# Everything under tests/ but tests.system, which has a target of its own.
-UNIT := $(filter-out tests.system,$(sort \
+# Where the virtual machine is made that has the kernel this one may lack.
+VM := .vm
+
+# Everything under tests/ but what needs more than Python, which system-test runs.
+UNIT := $(filter-out tests.system tests.kernel,$(sort \
 	$(subst /,.,$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))) \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
@@ -36,7 +39,10 @@ test: $(VENV)/test.stamp
 	@$(TRIAL) $(TESTS)
 
 system-test: $(VENV)/test.stamp $(FAUCET)/stamp
-	@$(TRIAL) tests.system
+	@status=0; \
+	$(TRIAL) tests.system || status=1; \
+	tests/vm/in-kernel $(VM) $(TRIAL) --temp-directory=/tmp/_trial_kernel tests.kernel || status=1; \
+	exit $$status
 
 lint: $(VENV)/dev.stamp
 	@status=0; \
@@ -57,7 +63,7 @@ fuzz: $(VENV)/test.stamp
 	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)
 
 clean:
-	rm -rf $(VENV) $(FAUCET) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
+	rm -rf $(VENV) $(FAUCET) $(VM) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
 	rm -f twisted/plugins/dropin.cache
 	find agent drivers tests twisted -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,7 +1,7 @@
 """Adds up the summaries of several trial runs.
 
 ``totals.py [--failed "STAGE ..."] LOG...`` reads what each run of trial printed and
-prints ``N passed, N failed, N skipped``.  A log without a summary is a run that broke off, and
+prints ``N passed, N failed, N skipped``.  A log may hold several runs.  A log without a summary is a run that broke off, and
 counts as one failed test; so does a stage of another kind that has failed.  The exit status is 0
 if nothing failed.
 """
@@ -27,7 +27,7 @@ _COUNTS = {
 
 
 def count(log: str) -> Counter[str] | None:
-    """How many tests passed, failed and were skipped; None if the run broke off.
+    """How many tests passed, failed and were skipped in all runs; None if the run broke off.
 
     :raises KeyError: for a kind of result that is not known.
     """
@@ -35,7 +35,7 @@ def count(log: str) -> Counter[str] | None:
     if not summaries:
         return None
     totals: Counter[str] = Counter()
-    for part in filter(None, summaries[-1].split(", ")):
+    for part in filter(None, ", ".join(summaries).split(", ")):
         name, _, number = part.partition("=")
         totals[_COUNTS[name]] += int(number)
     return totals

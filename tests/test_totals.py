@@ -55,6 +55,11 @@ class TotalsTests(SynchronousTestCase):
         lines, status = self.run_script({"test": PASSED, "system-test": FAILED}, "system-test")
         self.assertEqual((lines, status), (["6 passed, 4 failed, 2 skipped"], 1))
 
+    def test_several_runs(self) -> None:
+        """A log may be of several runs, and all of them count."""
+        lines, status = self.run_script({"system-test": PASSED + FAILED}, "system-test")
+        self.assertEqual((lines, status), (["6 passed, 4 failed, 2 skipped"], 1))
+
     def test_no_tests(self) -> None:
         """A run without tests counts nothing."""
         lines, status = self.run_script({"test": "Ran 0 tests in 0.000s\n\nPASSED\n"})
