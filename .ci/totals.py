@@ -1,9 +1,9 @@
 """Adds up the summaries of several trial runs.
 
 ``totals.py [--failed "STAGE ..."] LOG...`` reads what each run of trial printed and
-prints ``N passed, N failed, N skipped``.  A log may hold several runs.  A log without a summary is a run that broke off, and
-counts as one failed test; so does a stage of another kind that has failed.  The exit status is 0
-if nothing failed.
+prints ``N passed, N failed, N skipped``.  A log may hold several runs.  One without a summary is a
+run that broke off, and counts as one failed test; so does a stage of another kind that has failed.
+The exit status is 0 if nothing failed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-_SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((.*)\))?$", re.MULTILINE)
+_SUMMARY = re.compile(
+    r"^Ran \d+ tests in [\d.]+s\n\n(?:PASSED|FAILED)(?: \((.*)\))?$", re.MULTILINE
+)
 _COUNTS = {
     "successes": "passed",
     "expectedFailures": "passed",

@@ -67,7 +67,7 @@ class TotalsTests(SynchronousTestCase):
 
     def test_last_summary(self) -> None:
         """What a test itself prints is not taken for the summary."""
-        lines, _ = self.run_script({"test": "FAILED (failures=7)\n" + PASSED})
+        lines, _ = self.run_script({"test": "FAILED (failures=7)\n\nPASSED\n" + PASSED})
         self.assertEqual(lines, ["2 passed, 0 failed, 1 skipped"])
 
     def test_broken_off(self) -> None:
@@ -90,4 +90,6 @@ class TotalsTests(SynchronousTestCase):
 
     def test_unknown_result(self) -> None:
         """A kind of result that trial may get one day is not passed over."""
-        self.assertRaises(KeyError, self.totals.count, "PASSED (surprises=1)\n")
+        self.assertRaises(
+            KeyError, self.totals.count, "Ran 1 tests in 0.1s\n\nPASSED (surprises=1)\n"
+        )
