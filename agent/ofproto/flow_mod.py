@@ -108,6 +108,23 @@ class FlowMods:
             return self._delete(request, requester)
         raise OpenFlowError(errors.FLOW_MOD_BAD_COMMAND, f"command {command}")
 
+    def check(
+        self, request: FlowMod, requester: IRequester, validators: Sequence[Validator]
+    ) -> None:
+        """Check what can be told from a request alone.
+
+        :param validators: by number of the table.
+        :raises OpenFlowError: what is wrong with it.
+        """
+        self._check_flags(request, requester)
+        if request.command in (DELETE, DELETE_STRICT):
+            self._some_tables(request, requester)
+        elif request.command in (ADD, MODIFY, MODIFY_STRICT):
+            table_id = self._one_table(request, requester).table_id
+            validators[table_id].check(requester.version, request.match, request.instructions)
+        else:
+            raise OpenFlowError(errors.FLOW_MOD_BAD_COMMAND, f"command {request.command}")
+
     def delete_rules(
         self, rules: Sequence[Rule], reason: RemovedReason, requester: IRequester
     ) -> OperationGroup | None:

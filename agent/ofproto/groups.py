@@ -150,6 +150,16 @@ class GroupMods:
             return self._delete(request, requester)
         raise OpenFlowError(errors.GROUP_BAD_COMMAND, f"command {request.command}")
 
+    def check(self, request: GroupMod, requester: IRequester) -> None:
+        """Check what can be told from a request alone.
+
+        :raises OpenFlowError: what is wrong with it.
+        """
+        if request.command in (GroupCommand.ADD, GroupCommand.MODIFY):
+            self._check(request, requester)
+        elif request.command != GroupCommand.DELETE:
+            raise OpenFlowError(errors.GROUP_BAD_COMMAND, f"command {request.command}")
+
     def has(self, group_id: int) -> bool:
         """Whether there is such a group.
 

@@ -210,6 +210,7 @@ class OperationLedger:
             error = OpenFlowError(operation.place.failure, str(error))
         if group.error is None:
             group.error = error
+            group.blame(operation)
         if not group.atomic:
             operation.place.revert(operation)
             operation.place.doubt(operation, str(error))

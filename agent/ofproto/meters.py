@@ -90,6 +90,16 @@ class MeterMods:
             return self._delete(request, requester)
         raise OpenFlowError(errors.METER_BAD_COMMAND, f"command {request.command}")
 
+    def check(self, request: MeterMod, requester: IRequester) -> None:
+        """Check what can be told from a request alone.
+
+        :raises OpenFlowError: what is wrong with it.
+        """
+        if request.command in (GroupCommand.ADD, GroupCommand.MODIFY):
+            self._check(request)
+        elif request.command != GroupCommand.DELETE:
+            raise OpenFlowError(errors.METER_BAD_COMMAND, f"command {request.command}")
+
     def has(self, meter_id: int) -> bool:
         """Whether there is such a meter.
 

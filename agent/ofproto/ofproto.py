@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from agent.ofproto import statistics
 from agent.ofproto.admission import Admission, SlotCondition
+from agent.ofproto.bundles import BundleCommit, Bundles
 from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.expiry import Expiry
 from agent.ofproto.flow_mod import FlowMods
@@ -128,6 +129,7 @@ class OFProto:
     learning: Learning | None = None
     group_mods: GroupMods
     meter_mods: MeterMods
+    bundles: Bundles
 
     def __init__(
         self,
@@ -207,6 +209,10 @@ class OFProto:
         self._handlers[GroupMod] = self.group_mods.handle
         self.meter_mods = MeterMods(self.capabilities, self.flow_mods, self.ledger, self.reactor)
         self._handlers[MeterMod] = self.meter_mods.handle
+        self.bundles = Bundles(
+            self.capabilities, self.flow_mods, self.group_mods, self.meter_mods, self.ledger, self
+        )
+        self._handlers[BundleCommit] = self.bundles.commit
         self._handlers |= NumberedStatistics(
             self.driver, self.tables, self.group_mods, self.meter_mods, self.reactor
         ).handlers()
@@ -257,6 +263,13 @@ class OFProto:
             if not queued:
                 # Whatever became of it, it does not use the place it may have been promised.
                 self.admission.forgo(requester)
+
+    def check(self, message: of.Message, requester: IRequester) -> None:
+        """Check a message that is to be part of a bundle; see :class:`Bundles`.
+
+        :raises OpenFlowError: when it is refused already.
+        """
+        self.bundles.check(message, requester)
 
     def release(self, requester: IRequester) -> None:
         """A requester is gone; what it has in flight runs on."""
@@ -392,6 +405,8 @@ class OFProto:
             if rule.send_flow_removed and not rule.hidden and operation.reason != UNTOLD:
                 self._flow_removed(rule, operation.reason)
         elif rule.idle_timeout or rule.hard_timeout or operation.old is not None:
+            if operation.deleted and operation.old.send_flow_removed:
+                self._flow_removed(operation.old, operation.reason)
             self.expiry.watch(rule)
 
     def _flow_removed(self, rule: Rule, reason: int) -> None:

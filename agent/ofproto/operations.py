@@ -28,7 +28,7 @@ hardware because the thousandth got stuck is nobody's wish.
 An entry with an operation in flight is touched by nobody else, so operations need not be ordered
 among themselves; see :mod:`agent.ofproto.flow_mod` for who waits for what.  Where one request needs
 an order, such as deleting the rules that use a group and then the group, its group is a
-:class:`StagedGroup`.
+:class:`StagedGroup`.  Many requests can be one group, too (:mod:`agent.ofproto.bundles`).
 
 :class:`agent.ofproto.ledger.OperationLedger` drives all this.
 """
@@ -112,7 +112,10 @@ class Operation:
     :ivar group: the group it belongs to.
     :ivar state: where it is.
     :ivar failures: how often the driver could not do it.
+    :ivar deleted: of a REPLACE, whether its old entry is to be told of as deleted, for ``reason``.
     """
+
+    deleted: bool = False
 
     __slots__ = ("failures", "group", "kind", "local", "old", "place", "reason", "rule", "state")
 
@@ -268,6 +271,9 @@ class OperationGroup(Condition):
         self.undo: list[Operation] | None = None
         for operation in operations:
             operation.group = self
+
+    def blame(self, operation: Operation) -> None:
+        """This operation was the first of the group to fail."""
 
     @property
     def ended(self) -> bool:
