@@ -20,6 +20,7 @@ from agent.admin.config import Config
 from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener, bind, close_all
 from agent.admin.schema import MISSING, ConfigError, Place
+from agent.admin.web.access import TokenError, is_loopback, token_of
 from agent.connmgr.target import Kind, Target
 from agent.connmgr.tls import context_factory
 from drivers import registry
@@ -63,6 +64,8 @@ class Prepared:
     :ivar options: for TLS; None: it is not configured.
     :ivar fingerprint: of the files they are from; empty: there are none.
     :ivar control: the control socket; None: there is none.
+    :ivar http: the socket of metrics and page; None: there is none.
+    :ivar token: what their readers have to know; empty: nothing.
     :ivar opened: those of the sockets that were not in use before.
     """
 
@@ -71,6 +74,8 @@ class Prepared:
     options: CertificateOptions | None
     fingerprint: str
     control: Listener | None
+    http: Listener | None
+    token: str
     opened: Sequence[Listener]
 
     def discard(self) -> None:
@@ -88,6 +93,7 @@ def prepare(config: Config, listen: Listen = bind, held: Iterable[Held] = ()) ->
     options = certificates(config)
     fingerprint = _fingerprint(config)
     _make_run_dir(config)
+    token = _token(config)
     sockets = _Sockets(listen, held)
     try:
         bridges = {}
@@ -102,10 +108,14 @@ def prepare(config: Config, listen: Listen = bind, held: Iterable[Held] = ()) ->
         if config.agent.control is not None:
             place = config.place.at("agent").at("control")
             control = sockets.get("", Target(Kind.PUNIX, path=str(config.agent.control)), place)
+        http = None
+        if config.agent.http is not None:
+            place = config.place.at("agent").at("http")
+            http = sockets.get("", Target(Kind.PTCP, *config.agent.http), place)
     except BaseException:
         close_all(sockets.opened)
         raise
-    return Prepared(config, bridges, options, fingerprint, control, sockets.opened)
+    return Prepared(config, bridges, options, fingerprint, control, http, token, sockets.opened)
 
 
 def make_drivers(config: Config) -> list[IDriver]:
@@ -155,6 +165,24 @@ def _fingerprint(config: Config) -> str:
     except OSError as error:
         raise config.place.at("tls").error(f"cannot be used: {error}") from None
     return f"SHA256:{digest.hexdigest()[:16]}"
+
+
+def _token(config: Config) -> str:
+    """What readers of metrics and page have to know; empty: nothing, or there are none.
+
+    :raises ConfigError: when its file cannot be used.
+    """
+    if config.agent.http is None or is_loopback(config.agent.http[0]):
+        return ""
+    path = config.agent.http_token
+    place = config.place.at("agent").at("http_token")
+    try:
+        return token_of(path)
+    except OSError as error:
+        problem = f"can be neither read nor made: {error.strerror}"
+        raise place.error(problem, str(path)) from None
+    except TokenError as error:
+        raise place.error(str(error), str(path)) from None
 
 
 class _Sockets:

@@ -88,8 +88,7 @@ class Reloaded:
     def lines(self) -> Iterator[str]:
         """What happened, for people."""
         for one in self.process:
-            when = "at the next start" if one.change is Change.RESTART else one.change.value
-            yield f"{one} ({when})"
+            yield f"{one} ({one.change.value})"
         for bridge in self.bridges:
             yield from bridge.lines()
         if not self.process and not self.bridges:

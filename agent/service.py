@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -24,7 +24,9 @@ from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener, bind, close_all
 from agent.admin.schema import ConfigError
 from agent.admin.unixctl import UnixctlServer
+from agent.admin.values import show_http
 from agent.admin.vlog import Vlog
+from agent.admin.web.server import WebServer
 from agent.connmgr.tls import Credentials
 from agent.prepare import Held, Listen, Prepared, PreparedBridge, prepare
 from agent.reload import Plan, Reloaded
@@ -104,6 +106,18 @@ class _Bridge:
         return [Held(self.config.name, wanted.target, listener) for wanted, listener in pairs]
 
 
+@attrs.frozen
+class _Server:
+    """What serves a socket of the process.
+
+    :ivar secret: what its clients have to know.
+    """
+
+    service: Service
+    listener: Listener
+    secret: str
+
+
 class AgentService(MultiService):
     """The whole agent.
 
@@ -135,13 +149,13 @@ class AgentService(MultiService):
         self._credentials = Credentials(prepared.options)
         self._bridges: dict[str, _Bridge] = {}
         self._fingerprint = prepared.fingerprint
-        self._control: tuple[UnixctlServer, Listener] | None = None
-        self._parting: dict[UnixctlServer, IDelayedCall] = {}
+        self._servers: dict[str, _Server] = {}
+        self._parting: dict[Service, IDelayedCall] = {}
         self._reloading: Deferred[None] | None = None
         self._asked: list[Deferred[Reloaded]] = []
         for one in prepared.bridges.values():
             self._add(one)
-        self._set_control(prepared.control)
+        self._set_servers(prepared)
 
     @property
     def bridges(self) -> Mapping[str, Bridge]:
@@ -174,9 +188,8 @@ class AgentService(MultiService):
                 if sys.__stderr__ is not None:
                     sys.__stderr__.write(text + "\n")
                 raise StartError(text) from error
-        if self.config.agent.http is not None:
-            self._log.warn("agent.http is set, but this version serves neither metrics nor a page")
         # Not before: until then a signal would end the process without stopping anything.
+        self._reactor.callWhenRunning(self._greet_web)
         for bridge in self._bridges.values():
             name = bridge.config.name
             self._reactor.callWhenRunning(self._greet, name, bridge.listeners)
@@ -217,33 +230,65 @@ class AgentService(MultiService):
         bridge = self._bridges[config.name] = _Bridge(service, config, listeners)
         return bridge
 
-    def _set_control(self, listener: Listener | None) -> None:
-        """Have this control socket; the one before goes when its last command is answered."""
-        before = self._control
-        if before is not None and before[1] is listener:
-            return
-        self._control = None
-        if listener is not None:
-            server = UnixctlServer(
-                self._reactor, listener, commands(self, self._reactor, self.vlog)
-            )
-            self._control = server, listener
-            server.setServiceParent(self)  # type: ignore[no-untyped-call]
-        if before is not None:
-            server, _ = before
-            self._parting[server] = self._reactor.callLater(0, self._part, server)
+    def _set_servers(self, prepared: Prepared) -> None:
+        """Have the control socket, and the page and metrics, that are prepared."""
+        self._set_server(
+            "control",
+            prepared.control,
+            "",
+            lambda socket: UnixctlServer(
+                self._reactor, socket, commands(self, self._reactor, self.vlog)
+            ),
+        )
+        token = prepared.token
+        self._set_server(
+            "http",
+            prepared.http,
+            token,
+            lambda socket: WebServer(self._reactor, socket, self, token),
+        )
 
-    def _part(self, server: UnixctlServer) -> None:
+    def _set_server(
+        self,
+        role: str,
+        listener: Listener | None,
+        secret: str,
+        make: Callable[[Listener], Service],
+    ) -> None:
+        """Serve this socket; what served another before goes when its last command is answered."""
+        before = self._servers.get(role)
+        if before is not None:
+            if (before.listener, before.secret) == (listener, secret):
+                return
+            del self._servers[role]
+        if listener is not None:
+            server = make(listener)
+            self._servers[role] = _Server(server, listener, secret)
+            server.setServiceParent(self)
+        if before is not None:
+            self._parting[before.service] = self._reactor.callLater(0, self._part, before.service)
+
+    def _part(self, server: Service) -> None:
         del self._parting[server]
-        server.disownServiceParent()  # type: ignore[no-untyped-call]
+        server.disownServiceParent()
 
     def _held(self) -> list[Held]:
         """The sockets in use."""
         found = [one for bridge in self._bridges.values() for one in bridge.held()]
-        if self._control is not None:
-            _, listener = self._control
-            found.append(Held("", listener.target, listener))
+        for server in self._servers.values():
+            found.append(Held("", server.listener.target, server.listener))
         return found
+
+    def _greet_web(self) -> None:
+        """Say where metrics and the page are."""
+        web = self._servers.get("http")
+        if web is not None:
+            target = web.listener.target
+            self._log.info(
+                "metrics and page at {url}{token}",
+                url=f"http://{show_http((target.host, target.port))}/",
+                token=f", with the token in {self.config.agent.http_token}" if web.secret else "",
+            )
 
     def _greet(self, name: str, listeners: Sequence[Listener]) -> None:
         """Say where a bridge listens, and what to type to see it."""
@@ -308,7 +353,8 @@ class AgentService(MultiService):
         await DeferredList(self._change_bridges(plan, prepared))
         failed = {name: self._start(prepared.bridges[name]) for name in plan.comes}
         if self.running:
-            self._set_control(prepared.control)
+            self._set_servers(prepared)
+            self._greet_web()
         else:
             prepared.discard()
         result = plan.result({name: error for name, error in failed.items() if error})

@@ -161,3 +161,28 @@ class IClog(Interface):
 
     def unclog() -> None:
         """Go on where it was halted; harmless when it was not."""
+
+
+@attrs.frozen
+class TableMemory:
+    """How a table of the hardware is filled.
+
+    :ivar name: what its driver calls it.
+    :ivar size: how many places it has.
+    :ivar places: each place that is taken, counted from 0 in the order in which packets meet them,
+        ascending, with the priority of the entry there.
+    :ivar spilled: how many entries are in software because they did not fit.
+    """
+
+    table_id: int
+    name: str
+    size: int
+    places: Sequence[tuple[int, int]]
+    spilled: int = 0
+
+
+class IMemoryMap(Interface):
+    """A driver that knows where in its hardware's tables the entries lie."""
+
+    def memory_map() -> Sequence[TableMemory]:
+        """How every table is filled now."""

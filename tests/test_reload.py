@@ -8,7 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from agent.admin import coverage
 from agent.admin.schema import ConfigError
@@ -494,11 +498,46 @@ class ProcessTests(AgentCase):
         self.assertIn('agent.log_level: "info" -> "warn" (warm)', self.lines(result))
         self.assertEqual(self.vlog.levels.get("ofproto", "console"), Level.WARN)
 
-    def test_next_start(self) -> None:
-        """What cannot be changed is said to be so."""
+    def test_web(self) -> None:
+        """The page comes, moves and goes, and a token that changes is asked for from then on."""
         self.start(bridge(0))
-        result = self.reload('[agent]\nhttp = "127.0.0.1:80"\n' + bridge(0))
-        self.assertEqual(str(result), 'agent.http: none -> "127.0.0.1:80" (at the next start)')
+        result = self.reload('[agent]\nhttp = "127.0.0.1:8653"\n' + bridge(0))
+        self.assertEqual(str(result), 'agent.http: none -> "127.0.0.1:8653" (warm)')
+        first = self.network.sockets["ptcp:8653:127.0.0.1"]
+        self.assertIn(b"200 OK", self.get("ptcp:8653:127.0.0.1"))
+        self.reload('[agent]\nhttp = "0.0.0.0:8653"\n' + bridge(0))
+        self.assertFalse(first.open)
+        self.assertIn(b"401 Unauthorized", self.get("ptcp:8653:0.0.0.0"))
+        token = Path(self.directory, "run", "http.token").read_text().strip()
+        self.assertIn(b"200 OK", self.get("ptcp:8653:0.0.0.0", token))
+        other = Path(self.directory, "run", "other")
+        other.write_text("sixteen characters")
+        second = self.network.sockets["ptcp:8653:0.0.0.0"]
+        text = '[agent]\nhttp = "0.0.0.0:8653"\nhttp_token = "other"\n' + bridge(0)
+        error = self.failureResultOf(self.reloading(text), ConfigError).value
+        self.assertIn("agent.http_token", str(error))
+        other.write_text("sixteen-characters")
+        self.reload(text)
+        self.assertTrue(second.open)
+        self.assertIn(b"401 Unauthorized", self.get("ptcp:8653:0.0.0.0", token))
+        self.assertIn(b"200 OK", self.get("ptcp:8653:0.0.0.0", "sixteen-characters"))
+        self.reload(bridge(0))
+        self.assertFalse(second.open)
+
+    def get(self, target: str, token: str = "") -> bytes:
+        """What a browser is answered that asks for the bridges."""
+        port = self.network.sockets[target].port
+        assert port is not None
+        protocol = port.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        sent = f"Authorization: Bearer {token}\r\n" if token else ""
+        protocol.dataReceived(
+            f"GET /api/bridges HTTP/1.1\r\nHost: localhost\r\n{sent}\r\n".encode()
+        )
+        self.network.turn(5)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        return bytes(transport.value())
 
     def test_certificates(self) -> None:
         """Certificates are read again, whatever their names."""

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from agent.admin.unixctl import CommandError
 from agent.connmgr.status import ConnectionStatus
+from agent.connmgr.traffic import Traffic
 from agent.ofproto.ofproto import OFProto
 
 SLICE: Final = 0.005
@@ -22,6 +23,10 @@ T = TypeVar("T")
 
 class Connections(Protocol):
     """The connections of a bridge: :class:`agent.connmgr.connmgr.ConnectionManager`."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What they have counted."""
 
     def connections(self) -> Sequence[ConnectionStatus]:
         """Every connection."""

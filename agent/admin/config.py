@@ -24,7 +24,7 @@ from agent.admin.config_bridge import BridgeConfig, BridgeTable
 from agent.admin.kinds import ListOf, OneOf, Seconds, Table, Text
 from agent.admin.schema import Change, Place, key, read
 
-RESTART, WARM = Change.RESTART, Change.WARM
+WARM = Change.WARM
 
 
 @attrs.frozen(kw_only=True)
@@ -52,11 +52,19 @@ class AgentConfig:
         default=None,
         metadata=key(
             Text(values.HTTP, values.http, values.show_http),
-            "Where metrics (at /metrics) and the page (at /) will be served; this version serves "
-            "neither, and says so when it starts.",
-            change=RESTART,
+            "Where metrics (at /metrics) and the page (at /) are served.",
+            change=WARM,
             default="",
         ),
+    )
+    http_token: Path = attrs.field(
+        metadata=key(
+            Text(values.PATH, values.in_run_dir),
+            "The file with the token that a reader from elsewhere has to send; it is made if it is "
+            "not there, and not used while http is a loopback address.",
+            change=WARM,
+            default="http.token",
+        )
     )
     log_level: str = attrs.field(
         default="info",

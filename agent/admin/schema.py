@@ -121,7 +121,6 @@ class Change(enum.Enum):
 
     WARM = "warm"  # it takes effect at once; connections, rules and operations stay
     COLD = "cold"  # its bridge is stopped, and started anew
-    RESTART = "restart"  # it takes effect when the agent is started again
     IDENTITY = "identity"  # there is no new value: another value is another entry
 
 

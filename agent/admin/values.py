@@ -47,6 +47,13 @@ def control(text: str, place: Place) -> Path | None:
     return _socket_path(text, place) if text else None
 
 
+def in_run_dir(text: str, place: Place) -> Path:
+    """The absolute path of a file in the run directory, which need not be there."""
+    if not text or "\0" in text:
+        raise ValueError(f"must be the path of a file: {PATH}")
+    return Path(os.path.normpath(place.run_dir / text))
+
+
 def http(text: str, place: Place) -> tuple[str, int] | None:
     """Address and port; None for the empty string."""
     return parse_address(text) if text else None

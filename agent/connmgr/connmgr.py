@@ -33,6 +33,7 @@ from agent.connmgr.settings import (
 )
 from agent.connmgr.status import ConnectionStatus
 from agent.connmgr.tls import ContextFactory
+from agent.connmgr.traffic import Traffic
 from agent.ofproto.interfaces import ISwitchObserver, PacketInEvent
 from agent.openflow.messages import FlowRemoved, PortStatus
 
@@ -148,6 +149,11 @@ class ConnectionManager(Service):
                 status.of_snoop(snoop, now - since) for snoop, since in snooped.sessions.items()
             ]
         return found
+
+    @property
+    def traffic(self) -> Traffic:
+        """What they have counted, those that are gone too."""
+        return self._members.traffic
 
     @property
     def admitted(self) -> bool:

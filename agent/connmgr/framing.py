@@ -53,6 +53,7 @@ class FrameProtocol(Protocol):
     :ivar last_received: when bytes last arrived, in seconds of the clock.
     :ivar received: frames given to the receiver.
     :ivar sent: messages sent.
+    :ivar sent_types: where they are counted by type.
     :ivar reading: whether the transport is being read; not while there is enough to do.
     :ivar tap: sees each frame that is given to the receiver, and each that is sent; None: nobody.
     :ivar lost: whether the transport is gone, or is being closed.
@@ -66,6 +67,7 @@ class FrameProtocol(Protocol):
         self.last_received = clock.seconds()
         self.received = 0
         self.sent = 0
+        self.sent_types = [0] * 256
         self.reading = True
         self.lost = False
         self.tap: Callable[[bytes], None] | None = None
@@ -174,6 +176,7 @@ class FrameProtocol(Protocol):
         if self.lost:
             return
         self.sent += 1
+        self.sent_types[data[1]] += 1
         if self.tap is not None:
             self.tap(data)
         replies = self._replies
@@ -186,13 +189,14 @@ class FrameProtocol(Protocol):
         if self.lost:
             return
         self.sent += 1
-        self._replies.add_stream(frames if self.tap is None else self._tapped(frames))
+        self._replies.add_stream(self._counted(frames))
         if not self._working:
             self._replies.flush(self.transport)
 
-    def _tapped(self, frames: Iterator[bytes]) -> Iterator[bytes]:
-        """The frames, of which each is seen when it is made."""
+    def _counted(self, frames: Iterator[bytes]) -> Iterator[bytes]:
+        """The frames, of which each is counted, and seen, when it is made."""
         for frame in frames:
+            self.sent_types[frame[1]] += 1
             if self.tap is not None:
                 self.tap(frame)
             yield frame

@@ -53,6 +53,7 @@ def _barrier(session: OFConn, message: of.BarrierRequest) -> None:
     """Answered when all that was asked before has been done and answered."""
     if session.outstanding:
         raise Postponed(session.outstanding.drained())
+    session.traffic.barriers.add(session.waited)
     session.send(of.BarrierReply(message.xid))
 
 

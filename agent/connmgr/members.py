@@ -35,6 +35,7 @@ from agent.connmgr.settings import (
 from agent.connmgr.snoop import MAX_SNOOPS, Snoop, Snoops
 from agent.connmgr.target import Kind, Target
 from agent.connmgr.tls import ContextFactory
+from agent.connmgr.traffic import Traffic
 
 CONNECT_TIMEOUT: Final = 10
 """Seconds until an attempt to connect has failed."""
@@ -81,6 +82,7 @@ class Members:
     :ivar listeners: those that accept, likewise.
     :ivar snoop_listeners: those that accept snoops, likewise.
     :ivar snoops: the snoops themselves.
+    :ivar traffic: what all sessions with controllers and clients count into.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Members:
         self.listeners: list[ServiceListener[OFConn]] = []
         self.snoop_listeners: list[ServiceListener[Snoop]] = []
         self.snoops = Snoops()
+        self.traffic = Traffic()
         self._switch = switch
         self._bridge = switch.name
         self._reactor = reactor
@@ -289,7 +292,7 @@ class Members:
     # --- sessions --------------------------------------------------------------------------------
 
     def _session(self, name: str, settings: SessionSettings, owner: Owner[OFConn]) -> OFConn:
-        return OFConn(name, self._switch, self._reactor, settings, self._roles, owner)
+        return OFConn(name, self._switch, self._reactor, settings, self._roles, owner, self.traffic)
 
     def _primary(self, target: Target) -> SessionSettings:
         """For a session with a controller, as it is configured now."""

@@ -34,6 +34,7 @@ from agent.connmgr.probe import InactivityProbe
 from agent.connmgr.roles import MODIFYING, Role, Roles, modifies
 from agent.connmgr.settings import ConnectionKind, SessionSettings
 from agent.connmgr.speaker import Speaker
+from agent.connmgr.traffic import Traffic
 from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import OperationGroup
@@ -100,8 +101,10 @@ class OFConn(Speaker):
         settings: SessionSettings,
         roles: Roles,
         owner: Owner[OFConn],
+        traffic: Traffic | None = None,
     ) -> None:
-        super().__init__(name, settings.limits)
+        """:param traffic: what it counts into; its own unless given."""
+        super().__init__(name, settings.limits, Traffic() if traffic is None else traffic)
         self.settings = settings
         self.roles = roles
         self.role = Role.EQUAL
@@ -114,9 +117,12 @@ class OFConn(Speaker):
         self.packets = Packets(self, switch, clock)
         self._switch = switch
         self._clock = clock
+        self._received = self.traffic.received
         self._owner = owner
         self._waiting: tuple[of.Message, bytes] | None = None
         self._condition: Condition | None = None
+        self._postponed_at = 0.0
+        self._waiting_since: float | None = None
         self._waiter: Deferred[None] | None = None
         self._ready = False
         self._greeted_at = 0.0
@@ -139,6 +145,12 @@ class OFConn(Speaker):
     def slave(self) -> bool:
         """Whether it may not change the switch."""
         return self.role is Role.SLAVE
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the message that is being executed, or waits, was first postponed."""
+        since = self._waiting_since
+        return 0.0 if since is None else self._clock.seconds() - since
 
     @property
     def miss_send_len(self) -> int:
@@ -178,6 +190,7 @@ class OFConn(Speaker):
     def connection_made(self, channel: FrameProtocol) -> None:
         """Say HELLO, and give the peer some time to do so."""
         self.channel = channel
+        channel.sent_types = self.traffic.sent
         self._hello_timer = self._clock.callLater(self.settings.hello_timeout, self._no_hello)
         versions = self.settings.versions
         channel.send(encode(max(versions), of.Hello(versions)))
@@ -238,6 +251,7 @@ class OFConn(Speaker):
         self._log.warn("{connection}: {text}, disconnecting", connection=self.name, text=text)
         version = self.version or error_version(self.settings.versions, head[0])
         self.counters.errors_sent += 1
+        self.traffic.errors[code.name] += 1
         self.channel.send(encode_error(version, code, head, text))
         self.channel.close()
 
@@ -271,6 +285,7 @@ class OFConn(Speaker):
 
     def frame_received(self, frame: bytes) -> bool:
         """Execute one message."""
+        self._received[frame[1]] += 1
         if frame[0] != self.version:
             return self._other_version(frame)
         try:
@@ -345,15 +360,24 @@ class OFConn(Speaker):
             return False
         self._ready = False
         self._waiting = self._condition = self._waiter = None
-        return self._execute(*waiting)
+        goes_on = self._execute(*waiting)
+        if goes_on:
+            self._waiting_since = None
+        return goes_on
 
     def _postpone(self, message: of.Message, frame: bytes, condition: Condition) -> None:
         self._waiting = (message, frame)
         self._condition = condition
+        self._postponed_at = self._clock.seconds()
+        if self._waiting_since is None:
+            self._waiting_since = self._postponed_at
         self._waiter = condition.wait()
         self._waiter.addCallbacks(self._cleared, self._given_up)
 
     def _cleared(self, _: None) -> None:
+        if self._condition is not None:
+            waited = self._clock.seconds() - self._postponed_at
+            self.traffic.waits[self._condition.reason].add(waited)
         # Whoever has cleared the condition is not to be re-entered.
         self._ready = True
         self.channel.wake()
@@ -367,6 +391,7 @@ class OFConn(Speaker):
         """Answer echo requests while a message waits, so that slow hardware costs no connection."""
         kind = frame[1]
         if kind == _ECHO_REQUEST and frame[0] == self.version:
+            self._received[kind] += 1
             self.send(of.EchoReply(frame[8:], header(frame)[3]))
             return True
         return kind == _ECHO_REPLY

@@ -25,6 +25,8 @@ MAX_REPLIES: Final = 16
 class Drained(Condition):
     """A connection's own requests have not all been finished."""
 
+    reason = "own requests"
+
     __slots__ = ("outstanding",)
 
     def __init__(self, outstanding: Outstanding) -> None:
@@ -47,6 +49,8 @@ class Drained(Condition):
 
 class ReplyDone(Condition):
     """Too many replies are being prepared for one connection."""
+
+    reason = "replies"
 
     __slots__ = ()
 

@@ -98,6 +98,7 @@ class Packets:
 
     def stop(self) -> None:
         """The session is over: forget its packets."""
+        self._session.traffic.packet_ins_dropped["limited"] += self.dropped
         for scheduler in self._schedulers.values():
             scheduler.stop()
         self._schedulers.clear()

@@ -19,6 +19,7 @@ from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.outstanding import Outstanding
 from agent.connmgr.packets import Packets
 from agent.connmgr.settings import Limits
+from agent.connmgr.traffic import Traffic
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import encode, encode_error, encode_parts, header
@@ -54,6 +55,7 @@ class Speaker:
     :ivar closed: whether the session is over.
     :ivar last_error: why we closed it; empty otherwise.
     :ivar counters: what it has counted.
+    :ivar traffic: what the bridge's sessions have counted together.
     :ivar outstanding: what the peer was promised and has not got yet.
     :ivar channel: its frames; there from the moment there is a transport.
     :ivar packets: those that it is sent, and sends back.
@@ -63,8 +65,9 @@ class Speaker:
     channel: FrameProtocol
     packets: Packets
 
-    def __init__(self, name: str, limits: Limits) -> None:
+    def __init__(self, name: str, limits: Limits, traffic: Traffic) -> None:
         self.name = name
+        self.traffic = traffic
         self.version = 0
         self.closed = False
         self.last_error = ""
@@ -104,6 +107,7 @@ class Speaker:
         channel = self.channel
         if channel.choked and channel.queued >= self._limits.packet_ins:
             self.counters.packet_ins_dropped += 1
+            self.traffic.packet_ins_dropped["unread"] += 1
             return
         data = make()
         if data is not None:
@@ -181,6 +185,7 @@ class Speaker:
 
     def _error(self, error: OpenFlowError, frame: bytes, xid: int | None = None) -> bytes:
         self.counters.errors_sent += 1
+        self.traffic.errors[error.code.name] += 1
         self._log.debug(
             "{connection}: request with xid {xid} refused: {error}",
             connection=self.name,

@@ -38,6 +38,7 @@ class ConnectionStatus:
     :ivar queued: messages that wait for the peer to read.
     :ivar waiting_for: what the postponed message waits for; None: there is none.
     :ivar waiting_xid: its xid, likewise.
+    :ivar waiting_seconds: for how long, likewise.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ConnectionStatus:
     queued: int = 0
     waiting_for: str | None = None
     waiting_xid: int | None = None
+    waiting_seconds: float | None = None
 
 
 def of_session(session: OFConn, since: float) -> ConnectionStatus:
@@ -92,6 +94,7 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         queued=channel.queued,
         waiting_for=session.waiting_for,
         waiting_xid=session.waiting_xid,
+        waiting_seconds=None if session.waiting_for is None else session.waited,
     )
 
 

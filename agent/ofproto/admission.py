@@ -20,6 +20,8 @@ from agent.ofproto.interfaces import IRequester
 class SlotCondition(Condition):
     """There is no room for another group in flight."""
 
+    reason = "slot"
+
     __slots__ = ("limit",)
 
     def __init__(self, limit: int) -> None:

@@ -9,6 +9,8 @@ one completion costs the same whether one connection waits for something else or
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from twisted.internet.defer import Deferred, succeed
 
 
@@ -17,7 +19,11 @@ class Condition:
 
     The slots of subclasses which are made for every request are few, and the set of waiters is made
     only when somebody waits.
+
+    :cvar reason: what kind of thing it is, in a word or two; for metrics.
     """
+
+    reason: ClassVar[str] = "condition"
 
     __slots__ = ("_cleared", "_waiters")
 

@@ -30,6 +30,8 @@ class Flush(Condition):
     :ivar left: rules that the hardware would not delete, when it is over.
     """
 
+    reason = "flush"
+
     __slots__ = ("_call", "_clock", "_delete", "_ledger", "_rounds", "_tables", "left")
 
     _log = Logger()

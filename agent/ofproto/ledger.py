@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from agent.ofproto.admission import Admission
 from agent.ofproto.conditions import Condition
+from agent.ofproto.histogram import Histogram
 from agent.ofproto.operations import Operation, OperationGroup, Retry, StagedGroup, State
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
 from drivers.interfaces import IOperation, OperationKind
@@ -38,6 +39,10 @@ class OperationLedger:
     :ivar watchdog: after how many seconds without progress an operation that the driver has not
         completed is failed; 0: never.
     :ivar late: completions that were ignored, since they came twice or too late.
+    :ivar durations: seconds from a request's acceptance to the end of an operation, by the kind of
+        operation: of those that the driver has done, and of those that failed.
+    :ivar watchers: called with every group that has ended, before it lets go of its operations;
+        they must not raise.
     :ivar delete_attempts: how often the driver is asked to delete an entry before it is degraded.
     :ivar retry_delay: seconds between two attempts; doubles with each.
     """
@@ -62,6 +67,8 @@ class OperationLedger:
         self.delete_attempts = delete_attempts
         self.retry_delay = retry_delay
         self.late = 0
+        self.durations = {kind: (Histogram(), Histogram()) for kind in OperationKind}
+        self.watchers: list[Callable[[OperationGroup], object]] = []
         self._submit = submit
         self._committed = committed
         self._halted = halted
@@ -141,9 +148,10 @@ class OperationLedger:
             self._too_late(operation, operation.group)
             return
         group = operation.group
-        group.progress = self.clock.seconds()
+        group.progress = now = self.clock.seconds()
         if error is None:
             operation.state = State.DONE
+            self.durations[operation.kind][0].add(now - group.started)
             if not group.atomic:
                 self._commit(operation)
         elif operation.kind is DELETE and operation.failures + 1 < self.delete_attempts:
@@ -199,6 +207,7 @@ class OperationLedger:
     def _failed(self, operation: Operation, error: Exception) -> None:
         operation.state = State.FAILED
         group = operation.group
+        self.durations[operation.kind][1].add(self.clock.seconds() - group.started)
         if not isinstance(error, OpenFlowError):
             self._log.error(
                 "{operation} failed: {error}",
@@ -304,6 +313,8 @@ class OperationLedger:
         except Exception:
             # Whatever is wrong with one connection, others wait for this group and its place.
             self._log.failure("{connection} cannot be told", connection=group.owner.name)
+        for watcher in self.watchers:
+            watcher(group)
         group.clear()
         # Groups and operations refer to each other: part them, so that no garbage collector need.
         group.operations = ()
@@ -425,6 +436,8 @@ class OperationLedger:
 
 class IdleCondition(Condition):
     """Something is in flight."""
+
+    reason = "idle"
 
     __slots__ = ("ledger",)
 

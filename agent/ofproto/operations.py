@@ -231,6 +231,7 @@ class OperationGroup(Condition):
     :ivar progress: when something of it last became known to be over, likewise.
     """
 
+    reason = "operation"
     held: Sequence[Sequence[Operation]] = ()
 
     __slots__ = (

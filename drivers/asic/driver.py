@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from agent.openflow.group_messages import GroupType
-from drivers.abilities import IClog, IFaultInjection
+from drivers.abilities import IClog, IFaultInjection, IMemoryMap, TableMemory
 from drivers.asic.cpu import Cpu
 from drivers.asic.hardware import Hardware
 from drivers.asic.layout import make_layout
@@ -48,7 +48,7 @@ from drivers.software.ports import Ports
 from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED, SET_ACTIONS
 
 
-@implementer(IDriver, IFaultInjection, IClog)
+@implementer(IDriver, IFaultInjection, IClog, IMemoryMap)
 class AsicDriver(Datapath):
     """See the module.
 
@@ -137,6 +137,14 @@ class AsicDriver(Datapath):
             self.hardware.clear_faults()
             return "cleared"
         return f"armed: {faults.arm(words)}"
+
+    def memory_map(self) -> Sequence[TableMemory]:
+        """See :class:`drivers.abilities.IMemoryMap`."""
+        names = {table.table_id: table.name for table in self.profile.tables}
+        return [
+            TableMemory(number, names[number], table.size, table.places(), len(table.spilled))
+            for number, table in self.hardware.tables.items()
+        ]
 
     def show(self) -> Mapping[str, object]:
         """The profile, what the hardware is doing, and how full it is."""

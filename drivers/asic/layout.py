@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 LAYOUTS: Final = ("chunked", "dense")
@@ -51,6 +52,9 @@ class Layout(Protocol):
 
     def tokens(self) -> list[int]:
         """All entries in the order in which they lie."""
+
+    def places(self, size: int) -> Sequence[int]:
+        """The places of :meth:`tokens` in a memory of so many, from 0, ascending."""
 
     def copy(self) -> Layout:
         """Another of the same contents, to try something with."""
@@ -166,6 +170,11 @@ class ChunkedLayout:
         tokens = [token for key in self._keys for token in self._entries(key)]
         return tokens[::-1] if self._top else tokens
 
+    def places(self, size: int) -> Sequence[int]:
+        """See :class:`Layout`."""
+        used = len(self._flat)
+        return range(size - used, size) if self._top else range(used)
+
     def copy(self) -> ChunkedLayout:
         """See :class:`Layout`."""
         copy = ChunkedLayout(self._top)
@@ -237,6 +246,11 @@ class DenseLayout:
     def tokens(self) -> list[int]:
         """See :class:`Layout`."""
         return self._tokens[::-1] if self._top else self._tokens.copy()
+
+    def places(self, size: int) -> Sequence[int]:
+        """See :class:`Layout`."""
+        used = len(self._tokens)
+        return range(size - used, size) if self._top else range(used)
 
     def copy(self) -> DenseLayout:
         """See :class:`Layout`."""
@@ -347,8 +361,8 @@ class GapsLayout:
         """See :class:`Layout`."""
         return self._tokens.copy()
 
-    def places(self) -> list[int]:
-        """The cells that are taken, in the order of :meth:`tokens`."""
+    def places(self, size: int = 0) -> Sequence[int]:
+        """See :class:`Layout`; it knows its size."""
         return self._places.copy()
 
     def copy(self) -> GapsLayout:

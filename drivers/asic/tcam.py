@@ -205,3 +205,10 @@ class Tcam:
     def lying(self) -> list[Key]:
         """The entries that have taken room, in the order in which they lie."""
         return [self.keys[token] for token in self.layout.tokens()]
+
+    def places(self) -> list[tuple[int, int]]:
+        """The places that are taken, ascending, with the priorities of the entries there."""
+        keys = self.keys
+        tokens = self.layout.tokens()
+        places = self.layout.places(self.size)
+        return [(place, keys[token][2]) for place, token in zip(places, tokens, strict=True)]

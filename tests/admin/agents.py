@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from agent.admin.unixctl import CommandError, CommandRegistry
 from agent.connmgr.status import ConnectionStatus
+from agent.connmgr.traffic import Traffic
 from agent.ofproto.ofproto import OFProto
 from drivers.abilities import IClog, IFaultInjection
 from drivers.testing import ScriptableDriver
@@ -22,6 +23,7 @@ class FakeConnections:
     """Connections, which a test makes up."""
 
     found: list[ConnectionStatus] = attrs.Factory(list)
+    traffic: Traffic = attrs.Factory(Traffic)
 
     def connections(self) -> Sequence[ConnectionStatus]:
         """What the test has put there."""

@@ -74,14 +74,14 @@ class ValueTests(ChangesCase):
         )
 
     def test_agent(self) -> None:
-        """Of the whole file, also what takes effect at the next start only."""
+        """Of the whole file."""
         old = self.load("[agent]\ncontrol = 'x'\n" + BRIDGE + DRIVER)
         new = self.load("[agent]\nlog_level = 'debug'\nhttp = '[::1]:80'\n" + BRIDGE + DRIVER)
         self.assertEqual(
             [f"{one} ({one.change.value})" for one in differences(old, new)],
             [
                 f'agent.control: "{self.directory}/run/x" -> none (warm)',
-                'agent.http: none -> "[::1]:80" (restart)',
+                'agent.http: none -> "[::1]:80" (warm)',
                 'agent.log_level: "info" -> "debug" (warm)',
             ],
         )

@@ -17,7 +17,7 @@ class KeyErrorTests(FileCase):
         self.refused(
             '[agent]\ncontroll = "x"\n' + BRIDGE + DRIVER,
             'agent.controll = "x": unknown key; did you mean control? allowed here: '
-            "run_dir, control, http, log_level, log_format, drain",
+            "run_dir, control, http, http_token, log_level, log_format, drain",
         )
         self.refused(
             "port = 1\n" + BRIDGE + DRIVER,
@@ -121,7 +121,7 @@ class ValueErrorTests(FileCase):
         self.refused(
             "agent = 1\n" + BRIDGE + DRIVER,
             "agent = 1: must be a table with the keys "
-            "run_dir, control, http, log_level, log_format, drain",
+            "run_dir, control, http, http_token, log_level, log_format, drain",
         )
         self.refusedValue("port", '"p1"', "must be an array; each item a table with the keys")
         self.refusedValue("port", "[1]", "port[0] = 1: must be a table with the keys number")

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.errors import TABLE_FULL, OpenFlowError
 from agent.openflow.match import Match
+from drivers.abilities import IMemoryMap
 from drivers.asic.driver import AsicDriver, create
 from drivers.interfaces import OptionError
 from drivers.registry import find
@@ -199,6 +200,15 @@ class AsicDriverTests(SynchronousTestCase):
         self.assertIn("small", str(shown["profile"]))
         self.assertEqual(shown["busy"], "0.125 s")
         self.assertIn("fail 3", str(shown["faults"]))
+
+    def test_memory_map(self) -> None:
+        """It is known where in each table the entries lie."""
+        driver, host = self.started()
+        driver.submit([FakeOperation.add(FakeRule(Match.of(in_port=n), n)) for n in range(2)])
+        host.reactor.advance(1)
+        table, *_ = IMemoryMap(driver).memory_map()
+        self.assertEqual((table.table_id, list(table.places)), (0, [(0, 1), (1, 0)]))
+        self.assertEqual(table.size, driver.hardware.tables[0].size)
 
     def test_inject(self) -> None:
         """A fault that was armed is said, shown and cleared."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.match import Match
-from drivers.asic.layout import DenseLayout
+from drivers.asic.layout import DenseLayout, make_layout
 from drivers.asic.tcam import Tcam, key_of
 from drivers.testing import FakeRule
 
@@ -36,6 +36,21 @@ class TcamTests(SynchronousTestCase):
         self.assertIs(self.table.rules.lookup(1), self.rule)
         self.table.erase(self.rule, True)
         self.assertIsNone(self.table.rules.lookup(1))
+
+    def test_places(self) -> None:
+        """Each place that is taken is known with the priority of its entry, and free room is at the
+        end where the layout has it."""
+        for free, expected in (
+            ("bottom", [(0, 9), (1, 5)]),
+            ("top", [(4, 9), (5, 5)]),
+            ("gaps", [(0, 9), (2, 5)]),
+        ):
+            for kind in ("dense",) if free == "gaps" else ("dense", "chunked"):
+                table = Tcam(0, 6, make_layout(kind, free, 6))
+                for priority in (5, 9):
+                    table.take(FakeRule(Match.of(in_port=priority), priority))
+                places = table.places()
+                self.assertEqual(places, expected)
 
     def test_overwritten(self) -> None:
         """An entry that is written over another takes no room of its own."""
