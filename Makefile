@@ -14,7 +14,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRIAL := $(BIN)/python -m twisted.trial
-# Faucet pins an os-ken older than the one of [test]: it has an environment of its own.
+# Faucet pins an os-ken older than the one of [test]: it has an environment of its own.  The
+# applications that an even older os-ken came with are in it, too, beside its packages.
 FAUCET := .venv-faucet
 
 # Where the virtual machine is made that has the kernel this one may lack.
@@ -79,10 +80,12 @@ $(VENV)/%.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	@touch $@
 
 # Made from nothing when its list changes, so that nothing of an old list stays.
-$(FAUCET)/stamp: tests/system/faucet.txt | $(BIN)/python
+$(FAUCET)/stamp: tests/system/faucet.txt tests/system/osken-apps.txt | $(BIN)/python
 	@echo "Installing Faucet into $(FAUCET) ..."
 	@$(PYTHON) -m venv --clear $(FAUCET)
 	@$(FAUCET)/bin/python -m pip install -qq --disable-pip-version-check --requirement $<
+	@$(FAUCET)/bin/python -m pip install -qq --disable-pip-version-check --no-deps \
+		--target $(FAUCET)/apps --requirement tests/system/osken-apps.txt
 	@touch $@
 
 $(BIN)/python:

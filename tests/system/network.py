@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -57,6 +58,22 @@ def inside(namespace: str) -> Iterator[None]:
 def _enter(descriptor: int) -> None:
     if _libc.setns(descriptor, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "setns")
+
+
+def ping(namespace: str, address: str) -> int:
+    """How many of three echo requests of a host are answered."""
+    need(shutil.which("ping"), "ping is missing: install iputils-ping")
+    done = subprocess.run(
+        ["ip", "netns", "exec", namespace, "ping", "-c3", "-i0.3", "-W2", address],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    found = re.search(r"(\d+) received", done.stdout)
+    if found is None:
+        raise AssertionError(f"ping {address}: {done.stdout}{done.stderr}")
+    return int(found[1])
 
 
 class Wire:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +28,7 @@ from tests.system.faucet import (
     configuration,
     dpid,
 )
-from tests.system.network import NetworkCase, ip
+from tests.system.network import NetworkCase, ip, ping
 
 PORT: Final = 6653
 FLOW_MOD: Final = 14
@@ -91,7 +89,6 @@ class FaucetCase(NetworkCase):
     def setUp(self) -> None:
         """Look for Faucet."""
         need((PROGRAMS / "faucet").exists(), "Faucet is missing: make .venv-faucet/stamp")
-        need(shutil.which("ping"), "ping is missing: install iputils-ping")
         super().setUp()
 
     def start_asic_bridges(self, case: str, **options: Any) -> None:
@@ -220,21 +217,6 @@ class FaucetCase(NetworkCase):
             else:
                 self.assertEqual(len(names), 254)
             self.assertEqual({"vlan", "eth_src", "flood"} <= set(names), "TFM" in hardware, names)
-
-
-def ping(namespace: str, address: str) -> int:
-    """How many of three echo requests are answered."""
-    done = subprocess.run(
-        ["ip", "netns", "exec", namespace, "ping", "-c3", "-i0.3", "-W2", address],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
-    found = re.search(r"(\d+) received", done.stdout)
-    if found is None:
-        raise AssertionError(f"ping {address}: {done.stdout}{done.stderr}")
-    return int(found[1])
 
 
 class Snoop:
