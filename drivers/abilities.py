@@ -7,13 +7,13 @@ A driver that can provides the interface, and whoever wants it asks
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import attrs
 from zope.interface import Attribute, Interface
 
 from agent.openflow.messages import FragHandling
-from drivers.interfaces import IRule
+from drivers.interfaces import IOperation, IRule
 
 
 class TraceKind(enum.Enum):
@@ -186,3 +186,21 @@ class IMemoryMap(Interface):
 
     def memory_map() -> Sequence[TableMemory]:
         """How every table is filled now."""
+
+
+class IRecall(Interface):
+    """A driver that can take back what its hardware has not begun.
+
+    The agent gives up an operation that was not completed in time.  Then it does not know what the
+    hardware has of the entry, which is degraded; or it is in no table any more, and the agent
+    deletes it to be sure.  A driver that provides this hears of it, and need not do in vain what is
+    still in line.
+    """
+
+    def recall(operations: Sequence[IOperation]) -> Container[IOperation]:
+        """Take back operations that the agent has given up.
+
+        :returns: those of which the hardware has nothing and never will: nobody need doubt their
+            entries.  They are not completed any more.  All others, about which that is not sure,
+            may go on; their completion is ignored, as ever.
+        """

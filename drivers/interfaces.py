@@ -378,7 +378,9 @@ class IDriver(Interface):
         two operations on the same table, match and priority are never in flight together (the
         agent postpones the second), so the driver need only mind entries of different priority
         that overlap.  The one exception is an operation that the agent gave up because the driver
-        did not complete it in time: it may meet another on the same entry.
+        did not complete it in time: it may meet another on the same entry, and what it was to ADD
+        is DELETEd, by the same handle.  (A driver can hear of what is given up, and take it back:
+        :class:`drivers.abilities.IRecall`.)
 
         Nor need it mind what refers to what.  The agent submits nothing that names a group or a
         meter (a rule, or the buckets of another group) before the driver has completed the ADD or

@@ -45,6 +45,7 @@ comparing and not for use.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from drivers.interfaces import IOperation
@@ -115,6 +116,19 @@ class Scheduler:
         if superseded is not None:
             self.left_out.append(superseded)
         return admitted
+
+    def discard(self, operations: Iterable[IOperation]) -> set[IOperation]:
+        """Do these not, as far as they still wait; returns which."""
+        doomed = set(operations)
+        found = self._window.discard(doomed)
+        for node in self._decided:
+            if node.operation in doomed:
+                found.add(node.operation)
+        found.update(operation for operation, _ in self._later if operation in doomed)
+        self._plan.clear()
+        self._decided = deque(node for node in self._decided if node.operation not in doomed)
+        self._later = deque(waits for waits in self._later if waits[0] not in doomed)
+        return found
 
     def pop(self) -> tuple[IOperation, float]:
         """What to do next, and when it arrived.

@@ -5,6 +5,7 @@ The half of :mod:`drivers.scheduling` that knows the rules; they are told there.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
 
@@ -244,6 +245,16 @@ class Window:
                 self._held[other.phase] -= 1
                 self._queue(other)
         node.after = []
+
+    def discard(self, doomed: Container[IOperation]) -> set[IOperation]:
+        """Strike out what was not taken of these operations; returns which that were."""
+        nodes = [*self._by_key.values(), *(node for _, node in self._walls)]
+        found = set()
+        for node in nodes:
+            if not node.taken and node.operation in doomed:
+                self._done(node)
+                found.add(node.operation)
+        return found
 
     def _wall(self) -> Node | None:
         """The first wall that has not been taken."""

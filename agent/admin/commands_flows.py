@@ -43,7 +43,7 @@ class FlowCommands:
         hardware."""
         ofproto = choose(self._agent, bridge)[bridge].ofproto
         rules = list(ofproto.rules())
-        ghosts = [rule for table in ofproto.tables for rule in table.ghosts.values()]
+        ghosts = [rule for table in ofproto.tables for rule in table.ghosts]
         refreshed = ofproto.driver.refresh(rules)
         return refreshed.addCallback(
             lambda _: collect(self._clock, self._lines(ofproto, rules, ghosts))

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from agent.admin.commands_bridges import Agent, Bridge, able, choose, collect
 from agent.admin.commands_flows import describe
 from agent.admin.unixctl import CommandRegistry
+from agent.ofproto.ofproto import OFProto
 from agent.ofproto.operations import Operation, OperationGroup, State
 from drivers.abilities import IClog
 
@@ -57,15 +58,12 @@ class OFProtoCommands:
         return "\n".join(lines)
 
     def flush(self, bridge: str | None = None) -> Deferred[str]:
-        """Delete every rule, and answer when that is done."""
+        """Delete every rule, group and meter, and answer when that is done."""
         switches = [one.ofproto for one in choose(self._agent, bridge).values()]
         done = DeferredList([switch.flush().wait() for switch in switches], consumeErrors=True)
 
         def answer(_: object) -> str:
-            return "\n".join(
-                f"{switch.name}: {sum(table.rules.count for table in switch.tables)} rules left"
-                for switch in switches
-            )
+            return "\n".join(f"{switch.name}: {_left(switch)} left" for switch in switches)
 
         return done.addCallback(answer)
 
@@ -111,6 +109,18 @@ def _operation(operation: Operation) -> str:
     if operation.failures:
         state += f", attempt {operation.failures + 1}"
     return f"{operation.kind.value} ({state}): {describe(operation.rule)}"
+
+
+def _left(switch: OFProto) -> str:
+    """What there is: rules, and groups and meters if there are any."""
+    found = [_count(sum(table.rules.count for table in switch.tables), "rule")]
+    for number, what in (
+        (len(switch.group_mods.table.entries), "group"),
+        (len(switch.meter_mods.table.entries), "meter"),
+    ):
+        if number:
+            found.append(_count(number, what))
+    return ", ".join(found)
 
 
 def _count(number: int, what: str) -> str:

@@ -124,7 +124,7 @@ class FlowSearch:
             if self.table is None or table.table_id == self.table:
                 for rule in self._of(table):
                     yield rule, False
-                for rule in table.ghosts.values():
+                for rule in table.ghosts:
                     if self.match is None or _within(rule.match, self.match):
                         yield rule, True
 

@@ -6,7 +6,7 @@ given a clock (``seconds()``, ``callLater()``), which makes all of this determin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,16 +15,15 @@ from twisted.logger import Logger
 from agent.ofproto.admission import Admission
 from agent.ofproto.conditions import Condition
 from agent.ofproto.histogram import Histogram
+from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import Operation, OperationGroup, Retry, StagedGroup, State
+from agent.ofproto.watchdog import Watchdog
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
 from drivers.interfaces import IOperation, OperationKind
 
 BATCH: Final = 1000
 """How many operations a driver is given in one turn of the reactor at most, so that a request about
 a hundred thousand rules does not keep everybody else from their turn."""
-
-LOOKS: Final = 8
-"""How often the watchdog looks within the time that it gives the driver."""
 
 DELETE: Final = OperationKind.DELETE
 QUEUED: Final = State.QUEUED
@@ -36,8 +35,7 @@ class OperationLedger:
     :ivar clock: seconds and timers.
     :ivar groups: the groups in flight, oldest first.
     :ivar admission: who may start another.
-    :ivar watchdog: after how many seconds without progress an operation that the driver has not
-        completed is failed; 0: never.
+    :ivar watchdog: finds the groups that the driver does not complete.
     :ivar late: completions that were ignored, since they came twice or too late.
     :ivar durations: seconds from a request's acceptance to the end of an operation, by the kind of
         operation: of those that the driver has done, and of those that failed.
@@ -55,15 +53,25 @@ class OperationLedger:
         submit: Callable[[Sequence[IOperation]], None],
         committed: Callable[[Operation], None],
         admission: Admission,
+        cleaner: IRequester,
         watchdog: float = 60.0,
         halted: Callable[[], bool] = lambda: False,
+        recall: Callable[[Sequence[IOperation]], Container[IOperation]] = lambda operations: (),
         delete_attempts: int = 3,
         retry_delay: float = 0.5,
     ) -> None:
+        """Nothing is in flight yet.
+
+        :param submit: gives operations to the driver.
+        :param committed: hears of each change that will not be taken back.
+        :param cleaner: in whose name ghosts are deleted.
+        :param watchdog: like ``halted``, see :class:`agent.ofproto.watchdog.Watchdog`.
+        :param recall: see :meth:`drivers.abilities.IRecall.recall`.
+        """
         self.clock = clock
         self.groups: dict[OperationGroup, None] = {}
         self.admission = admission
-        self.watchdog = watchdog
+        self.watchdog = Watchdog(clock, watchdog, self.groups, self._give_up, halted)
         self.delete_attempts = delete_attempts
         self.retry_delay = retry_delay
         self.late = 0
@@ -71,15 +79,13 @@ class OperationLedger:
         self.watchers: list[Callable[[OperationGroup], object]] = []
         self._submit = submit
         self._committed = committed
-        self._halted = halted
-        self._was_halted = False
-        self._slow = watchdog / 2 if watchdog else float("inf")
+        self._cleaner = cleaner
+        self._recall = recall
         self._ready: list[Operation | Retry] = []
         self._flush_call: IDelayedCall | None = None
-        self._watchdog_call: IDelayedCall | None = None
         self._retries: dict[Operation, Retry] = {}
-        self._excused = 0.0
-        self._look = 0.0
+        # Of groups that are being taken back, what was given up: handles, and why.
+        self._doubts: dict[OperationGroup, dict[int, str]] = {}
         self._idle: Condition | None = None
 
     # --- the life of a group -----------------------------------------------------------------
@@ -116,8 +122,7 @@ class OperationLedger:
             self.admission.in_flight += 1
         if self._flush_call is None:
             self._flush_call = self.clock.callLater(0, self._flush)
-        if self._watchdog_call is None and self.watchdog:
-            self._look_again(self.watchdog / LOOKS)
+        self.watchdog.wake()
 
     def record(self, operations: Iterable[Operation]) -> None:
         """Carry out local operations on entries of which none is pending: all is over at once."""
@@ -292,18 +297,33 @@ class OperationLedger:
             self._undone(group)
 
     def _undone(self, group: OperationGroup) -> None:
+        doubts = self._doubts.pop(group, {})
         failed = {op.rule.handle for op in group.undo or () if op.state is State.FAILED}
+        cleanup = []
         for operation in group.operations:
-            if operation.rule.handle in failed:
+            handle = operation.rule.handle
+            given_up = doubts.get(handle)
+            if given_up is not None:
+                deletion = operation.place.doubt(operation, given_up)
+                if deletion is not None:
+                    cleanup.append(deletion)
+            elif handle in failed:
+                # To delete it was tried as often as is reasonable.
                 operation.place.doubt(operation, f"could not be taken back: {group.error}")
             operation.place.end(operation)
+        self.clean(cleanup)
         self._end(group)
+
+    def clean(self, deletions: Sequence[Operation]) -> None:
+        """Delete ghosts, if there are any."""
+        if deletions:
+            self.start(OperationGroup(self, self._cleaner, 0, deletions, atomic=False))
 
     def _end(self, group: OperationGroup) -> None:
         del self.groups[group]
         if not group.owner.internal:
             self.admission.in_flight -= 1
-        if group.progress - group.started > self._slow:
+        if self.watchdog.slow(group.progress - group.started):
             # Slow hardware had no time for what is in line behind it: that has not waited yet.
             for other in self.groups:
                 if other.started >= group.started:
@@ -324,54 +344,17 @@ class OperationLedger:
             idle, self._idle = self._idle, None
             idle.clear()
 
-    # --- watching over it --------------------------------------------------------------------
-
-    def set_watchdog(self, seconds: float) -> None:
-        """Change :attr:`watchdog`; what is in flight now has all of that time from now on."""
-        self.watchdog = seconds
-        self._slow = seconds / 2 if seconds else float("inf")
-        self._excused = self.clock.seconds()
-        if self._watchdog_call is not None:
-            self._watchdog_call.cancel()
-            self._watchdog_call = None
-        if seconds and self.groups:
-            self._look_again(seconds / LOOKS)
-
-    def _look_again(self, delay: float) -> None:
-        self._look = self.clock.seconds() + delay
-        self._watchdog_call = self.clock.callLater(delay, self._bark)
-
-    def _bark(self) -> None:
-        """Fail the operations that the driver should have completed long ago."""
-        self._watchdog_call = None
-        now = self.clock.seconds()
-        halted = self._halted()
-        if halted or self._was_halted or now > self._look + self.watchdog / LOOKS:
-            # An operator has halted the hardware, or the whole process stood still, which may not
-            # have read yet what the hardware has to say: its time starts anew when it goes on.
-            self._excused = now
-        self._was_halted = halted
-        again = self.watchdog / LOOKS
-        # While hardware gets on with what came before, what is in line behind it need not worry:
-        # slow hardware may be busy with one large request for far longer than the watchdog sleeps.
-        latest = self._excused
-        for group in list(self.groups):
-            latest = max(latest, group.progress)
-            due = latest + self.watchdog
-            if due > now:
-                again = min(again, due - now)
-                break
-            self._give_up(group)
-        if self.groups:
-            self._look_again(again)
+    # --- drivers that do not answer -----------------------------------------------------------
 
     def _give_up(self, group: OperationGroup) -> None:
         """Fail what is left of a group whose driver does not answer.
 
-        What the hardware has of these entries is unknown from now on: they are degraded.  What the
-        driver did complete of the group is undone as after any failure.
+        What the hardware has of these entries is unknown from now on, unless the driver can take
+        them back: they are degraded, or ghosts, which are to be deleted.  What the driver did
+        complete of the group is undone as after any failure.
         """
-        reason = f"the driver did not answer for {self.watchdog:g} s"
+        reason = f"the driver did not answer for {self.watchdog.seconds:g} s"
+        undoing = group.undo is not None
         current = group.operations if group.undo is None else group.undo
         over = (State.DONE, State.FAILED, State.HELD)
         stuck = [op for op in current if op.state not in over]
@@ -383,7 +366,10 @@ class OperationLedger:
             connection=group.owner.name,
             xid=group.xid,
         )
+        untouched = self._take_from_driver(stuck)
         for operation in stuck:
+            if group.atomic and (undoing or operation not in untouched):
+                self._doubts.setdefault(group, {})[operation.rule.handle] = reason
             retry = self._retries.pop(operation, None)
             if retry is not None:
                 retry.give_up()
@@ -391,9 +377,20 @@ class OperationLedger:
         self._ready = [ready for ready in self._ready if ready.state is State.QUEUED]
         group.remaining = 0
         self._settle(group)
-        if group.atomic:
-            for operation in stuck:
-                operation.place.doubt(operation, reason)
+
+    def _take_from_driver(self, stuck: Iterable[Operation]) -> set[Operation]:
+        """Tell the driver that nobody waits for these any more; returns those of which the hardware
+        has nothing and never will."""
+        untouched = set()
+        given: dict[IOperation, Operation] = {}
+        for operation in stuck:
+            attempt = self._retries.get(operation, operation)
+            if attempt.state is State.IN_FLIGHT:
+                given[attempt] = operation
+            else:
+                untouched.add(operation)
+        recalled = self._recall(list(given)) if given else ()
+        return untouched.union(own for attempt, own in given.items() if attempt in recalled)
 
     # --- for the operator, and for the end ---------------------------------------------------
 
@@ -414,13 +411,14 @@ class OperationLedger:
 
     def stop(self) -> None:
         """Forget everything: the bridge is going.  Later completions are ignored."""
-        for call in (self._flush_call, self._watchdog_call):
-            if call is not None:
-                call.cancel()
-        self._flush_call = self._watchdog_call = None
+        self.watchdog.stop()
+        if self._flush_call is not None:
+            self._flush_call.cancel()
+            self._flush_call = None
         for retry in self._retries.values():
             retry.give_up()
         self._retries.clear()
+        self._doubts.clear()
         self._ready.clear()
         self.admission.stop()
         for group in list(self.groups):

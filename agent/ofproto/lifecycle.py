@@ -54,8 +54,8 @@ def reconfigure(
     switch.miss_to_controller = miss_to_controller
     if max_pending != switch.admission.limit:
         switch.admission.resize(max_pending)
-    if watchdog != switch.ledger.watchdog:
-        switch.ledger.set_watchdog(watchdog)
+    if watchdog != switch.ledger.watchdog.seconds:
+        switch.ledger.watchdog.set(watchdog)
     wanted = {settings.id: settings for settings in tables}
     for table in switch.tables:
         settings = wanted.get(table.table_id)

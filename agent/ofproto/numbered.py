@@ -17,6 +17,7 @@ from typing import Generic, Protocol, TypeVar
 import attrs
 
 from agent.ofproto.conditions import Postponed
+from agent.ofproto.ghosts import Ghosts
 from agent.ofproto.operations import Operation
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import Criteria, FlowTable
@@ -54,8 +55,7 @@ class NumberedTable(Generic[E]):
     :ivar pending: the operations in flight.
     :ivar deleting: those of them which delete, by number: their entries are in :attr:`entries` no
         longer.
-    :ivar ghosts: entries that are not in the table, of which the hardware may still have something;
-        by handle.
+    :ivar ghosts: entries that are not in the table, of which the hardware may still have something.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class NumberedTable(Generic[E]):
         self.entries: dict[int, E] = {}
         self.pending: dict[Operation, None] = {}
         self.deleting: dict[int, Operation] = {}
-        self.ghosts: dict[int, E] = {}
+        self.ghosts: Ghosts[E] = Ghosts(self, GHOSTS)
         self._changed = changed
 
     # What requests ask.
@@ -123,12 +123,12 @@ class NumberedTable(Generic[E]):
     def begin(self, operation: Operation) -> None:
         """Make the change, optimistically."""
         entry = operation.rule
-        self.pending[operation] = None
-        entry.pending = operation
         if operation.kind is OperationKind.DELETE:
             del self.entries[entry.number]
-            self.deleting[entry.number] = operation
+            self.await_deletion(operation)
         else:
+            self.pending[operation] = None
+            entry.pending = operation
             self.entries[entry.number] = entry
             if operation.old is not None:
                 operation.old.pending = operation
@@ -152,17 +152,34 @@ class NumberedTable(Generic[E]):
         if operation.kind is OperationKind.DELETE:
             del self.deleting[operation.rule.number]
 
-    def doubt(self, operation: Operation, reason: str) -> None:
+    def doubt(self, operation: Operation, reason: str) -> Operation | None:
         """The hardware may not be as the table says."""
         entry = operation.rule
         entry.degraded = reason
         current = self.entries.get(entry.number)
         if current is not None and current.handle == entry.handle:
             current.degraded = reason
-        else:
-            self.ghosts[entry.handle] = entry
-            if len(self.ghosts) > GHOSTS:
-                del self.ghosts[next(iter(self.ghosts))]
+            return None
+        self.ghosts.remember(entry, reason)
+        return self.ghosts.deletion(entry)
+
+    # What ghosts ask of it (agent.ofproto.ghosts.Home).
+
+    @staticmethod
+    def key(entry: E) -> int:
+        """What hardware may know an entry by."""
+        return entry.number
+
+    def taken(self, entry: E) -> bool:
+        """Whether there is, or is being deleted, an entry of the same number."""
+        return entry.number in self.entries or entry.number in self.deleting
+
+    def await_deletion(self, operation: Operation) -> None:
+        """Let those wait who need the number of an entry that is not in :attr:`entries`."""
+        entry = operation.rule
+        self.pending[operation] = None
+        entry.pending = operation
+        self.deleting[entry.number] = operation
 
 
 @attrs.define(eq=False)

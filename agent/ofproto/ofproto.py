@@ -22,6 +22,7 @@ from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.expiry import Expiry
 from agent.ofproto.flow_mod import FlowMods
 from agent.ofproto.flush import Flush
+from agent.ofproto.ghosts import Ghosts
 from agent.ofproto.groups import Group, GroupMods, outermost_first
 from agent.ofproto.interfaces import IRequester, ISwitchObserver
 from agent.ofproto.learning import Learning
@@ -39,11 +40,12 @@ from agent.openflow import messages as of
 from agent.openflow.actions import Output
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import GroupMod, MeterMod
-from drivers.abilities import IClog, IFragments
+from drivers.abilities import IClog, IFragments, IRecall
 from drivers.interfaces import (
     Capabilities,
     IDriver,
     IDriverHost,
+    IOperation,
     IRule,
     OperationKind,
     PacketInEvent,
@@ -162,10 +164,16 @@ class OFProto:
         self._expirer = Internal(f"{name}<->expiry")
         self.admission = Admission(max_pending)
         self.ledger = OperationLedger(
-            clock, driver.submit, self._committed, self.admission, watchdog, self.halted
+            clock,
+            driver.submit,
+            self._committed,
+            self.admission,
+            Internal(f"{name}<->cleanup"),
+            watchdog,
+            self.halted,
+            self._recall,
         )
         self.flushing: Flush | None = None
-        self._flusher = Internal(f"{name}<->flush")
         self.expiry = Expiry(clock, driver.refresh, self._expire)
         self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {
             of.FeaturesRequest: self._features,
@@ -232,6 +240,11 @@ class OFProto:
         """Whether somebody has halted the hardware on purpose."""
         return IClog.providedBy(self.driver) and IClog(self.driver).clogged
 
+    def _recall(self, operations: Sequence[IOperation]) -> Container[IOperation]:
+        """Have the driver take back what it can; see :class:`drivers.abilities.IRecall`."""
+        driver = IRecall(self.driver, None)
+        return () if driver is None else driver.recall(operations)
+
     @property
     def capabilities(self) -> Capabilities:
         """What the driver can do."""
@@ -276,15 +289,16 @@ class OFProto:
         self.admission.forgo(requester)
         self.pipeline.release(requester)
 
-    def flush(self) -> Condition:
-        """Delete every rule, hidden ones too; no request is executed until the condition clears."""
+    def flush(self) -> Flush:
+        """Delete every rule, hidden ones too, every group and every meter; no request is executed
+        until the condition clears."""
         if self.flushing is None:
-            self.flushing = flush = Flush(self.tables, self.ledger, self.reactor, self._flush_rules)
+            flusher = Internal(f"{self.name}<->flush")
+            self.flushing = flush = Flush(
+                self.flow_mods, self.group_mods, self.meter_mods, self.ledger, self.reactor, flusher
+            )
             flush.wait().addCallback(self._flushed)
         return self.flushing
-
-    def _flush_rules(self, rules: Sequence[Rule]) -> None:
-        self.flow_mods.delete_rules(rules, of.RemovedReason.DELETE, self._flusher)
 
     def _flushed(self, _: None) -> None:
         if self.flushing is not None:  # and not given up, with the bridge
@@ -394,7 +408,7 @@ class OFProto:
 
     def _committed(self, operation: Operation) -> None:
         """An operation has succeeded for good."""
-        if operation.place.target is not RULE:
+        if operation.place.target is not RULE or isinstance(operation.place, Ghosts):
             return
         learning = self.learning
         if learning is not None and learning.tracking:

@@ -69,10 +69,17 @@ class State(enum.Enum):
 class Place(Protocol):
     """Where the entry of an operation lives: a flow table (or the table of groups, or meters)."""
 
-    name: str
-    target: Target
-    failure: ErrorCode
-    """What a controller is told of a failure that the driver does not give an error for."""
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def target(self) -> Target:
+        """What its entries are."""
+
+    @property
+    def failure(self) -> ErrorCode:
+        """What a controller is told of a failure that the driver does not give an error for."""
 
     def begin(self, operation: Operation) -> None:
         """Make the change, optimistically, and mark the entry pending."""
@@ -83,8 +90,11 @@ class Place(Protocol):
     def end(self, operation: Operation) -> None:
         """The entry is no longer pending."""
 
-    def doubt(self, operation: Operation, reason: str) -> None:
-        """It is not known what the hardware has of this entry."""
+    def doubt(self, operation: Operation, reason: str) -> Operation | None:
+        """It is not known what the hardware has of this entry.
+
+        :returns: what would end the doubt: the deletion of what is in no table any more.
+        """
 
 
 class Ledger(Protocol):

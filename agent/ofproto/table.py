@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import attrs
 
+from agent.ofproto.ghosts import Ghosts
+from agent.ofproto.operations import Operation
 from agent.ofproto.rule import MAX_PRIORITY, Rule
 from agent.openflow.actions import Enqueue, GroupAction, Output, actions_of
 from agent.openflow.errors import FLOW_MOD_UNKNOWN
@@ -14,9 +15,6 @@ from agent.openflow.match import Match
 from agent.openflow.messages import ANY
 from agent.packet.classifier import Classifier
 from drivers.interfaces import OperationKind, TableCapabilities, Target
-
-if TYPE_CHECKING:
-    from agent.ofproto.operations import Operation
 
 
 @attrs.define(eq=False)
@@ -94,9 +92,7 @@ class FlowTable:
         longer in :attr:`rules`.
     :ivar adding: how many of them add.
     :ivar hidden: how many of :attr:`rules` controllers neither see nor touch.
-    :ivar ghosts: rules that are not in the table, of which the hardware may still have something:
-        an ADD, or the DELETE which takes one back, was never confirmed.  By handle; the oldest are
-        forgotten when there are more than the hardware has room for.
+    :ivar ghosts: rules that are not in the table, of which the hardware may still have something.
     """
 
     target = Target.RULE
@@ -129,7 +125,7 @@ class FlowTable:
         self.hidden = 0
         self.active = True
         self.evicts = evicts
-        self.ghosts: dict[int, Rule] = {}
+        self.ghosts: Ghosts[Rule] = Ghosts(self, capabilities.max_entries)
 
     def select(self, criteria: Criteria) -> Iterator[Rule]:
         """The rules that the criteria mean, as they are now."""
@@ -192,15 +188,14 @@ class FlowTable:
     def begin(self, operation: Operation) -> None:
         """Make the change, optimistically."""
         rule = operation.rule
-        self.pending[operation] = None
-        rule.pending = operation
         if operation.kind is OperationKind.DELETE:
             self.rules.remove(rule.match, rule.priority)
             if rule.priority > MAX_PRIORITY:
                 self.hidden -= 1
-            match = rule.match
-            self.deleting[match.mask, match.value, rule.priority] = operation
+            self.await_deletion(operation)
         else:
+            self.pending[operation] = None
+            rule.pending = operation
             self.rules.put(rule)
             if operation.old is None:
                 self.adding += 1
@@ -237,14 +232,35 @@ class FlowTable:
             match = rule.match
             del self.deleting[match.mask, match.value, rule.priority]
 
-    def doubt(self, operation: Operation, reason: str) -> None:
+    def doubt(self, operation: Operation, reason: str) -> Operation | None:
         """The hardware may not be as the table says, after :meth:`revert` or instead of it."""
         rule = operation.rule
         rule.degraded = reason
         current = self.rules.find(rule.match, rule.priority)
         if current is not None and current.handle == rule.handle:
             current.degraded = reason
-        else:
-            self.ghosts[rule.handle] = rule
-            if len(self.ghosts) > self.max_entries:
-                del self.ghosts[next(iter(self.ghosts))]
+            return None
+        self.ghosts.remember(rule, reason)
+        return self.ghosts.deletion(rule)
+
+    # What ghosts ask of it (agent.ofproto.ghosts.Home).
+
+    @staticmethod
+    def key(rule: Rule) -> tuple[int, int, int]:
+        """What hardware may know a rule by."""
+        return rule.match.mask, rule.match.value, rule.priority
+
+    def taken(self, rule: Rule) -> bool:
+        """Whether there is, or is being deleted, a rule with the same match and priority."""
+        return (
+            self.rules.find(rule.match, rule.priority) is not None
+            or self.key(rule) in self.deleting
+        )
+
+    def await_deletion(self, operation: Operation) -> None:
+        """Let those wait who need the place of a rule that is not in :attr:`rules`."""
+        rule = operation.rule
+        self.pending[operation] = None
+        rule.pending = operation
+        match = rule.match
+        self.deleting[match.mask, match.value, rule.priority] = operation

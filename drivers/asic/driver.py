@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from agent.openflow.group_messages import GroupType
-from drivers.abilities import IClog, IFaultInjection, IMemoryMap, TableMemory
+from drivers.abilities import IClog, IFaultInjection, IMemoryMap, IRecall, TableMemory
 from drivers.asic.cpu import Cpu
 from drivers.asic.hardware import Hardware
 from drivers.asic.layout import make_layout
@@ -48,7 +48,7 @@ from drivers.software.ports import Ports
 from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED, SET_ACTIONS
 
 
-@implementer(IDriver, IFaultInjection, IClog, IMemoryMap)
+@implementer(IDriver, IFaultInjection, IClog, IMemoryMap, IRecall)
 class AsicDriver(Datapath):
     """See the module.
 
@@ -111,6 +111,10 @@ class AsicDriver(Datapath):
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Hand the operations to the hardware, which does them in the scheduler's order."""
         self.hardware.submit(operations)
+
+    def recall(self, operations: Sequence[IOperation]) -> set[IOperation]:
+        """Take back what the hardware has not begun."""
+        return self.hardware.recall(operations)
 
     @property
     def clogged(self) -> bool:

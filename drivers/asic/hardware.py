@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final
@@ -180,6 +180,10 @@ class Hardware:
         if not self._in_turn:
             self._go_on(now)
             self._leave_out()
+
+    def recall(self, operations: Iterable[IOperation]) -> set[IOperation]:
+        """Do these not, as far as they were not begun; returns which."""
+        return self._scheduler.discard(operations)
 
     # Halting.
 

@@ -4,8 +4,9 @@ Public, and tested like everything else:
 
 - `FakeRule`, `FakeGroup`, `FakeMeter`, `FakeOperation` and `FakeHost` stand in for the agent.
 - :class:`ScriptableDriver` stands in for a driver: a test decides when and how operations end.
-- :class:`DriverContractTests` and :class:`FaultInjectionContractTests` are what every driver
-  passes; an author of one derives a test case from them.
+- :class:`DriverContractTests` is what every driver passes; an author of one derives a test case
+  from it, and from :class:`FaultInjectionContractTests` and :class:`RecallContractTests` if it can
+  do that.
 
 Nothing here is used by the running agent.
 """
@@ -20,6 +21,7 @@ from drivers.testing.fakes import (
     FakeRule,
 )
 from drivers.testing.faults import FaultInjectionContractTests
+from drivers.testing.given_up import RecallContractTests
 from drivers.testing.scriptable import ScriptableDriver
 
 __all__ = [
@@ -31,5 +33,6 @@ __all__ = [
     "FakeOperation",
     "FakeRule",
     "FaultInjectionContractTests",
+    "RecallContractTests",
     "ScriptableDriver",
 ]

@@ -51,7 +51,7 @@ from drivers.testing.fakes import (
     FakeRule,
     output,
 )
-from drivers.testing.harness import ContractHarness
+from drivers.testing.given_up import GivenUpContractTests
 
 PORT_DOWN = 1
 """``OFPPC_PORT_DOWN``."""
@@ -67,7 +67,7 @@ ODD_FRAMES = (b"", b"\0", FRAME[:13], FRAME[:20], FRAME[:37], b"\xff" * 1500, b"
 """What a controller may send in a packet-out, and no driver may stumble over."""
 
 
-class DriverContractTests(ContractHarness):
+class DriverContractTests(GivenUpContractTests):
     """What must be true of every driver."""
 
     def test_factory(self) -> None:

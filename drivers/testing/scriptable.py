@@ -18,6 +18,7 @@ from zope.interface import implementer
 from agent.openflow.actions import Actions, groups_in, groups_of, meters_of
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, PORT_BAD_PORT, OpenFlowError
 from agent.openflow.messages import PortDesc, PortStats
+from drivers.abilities import IRecall
 from drivers.interfaces import (
     Capabilities,
     Entry,
@@ -74,7 +75,7 @@ def _names(target: Target, entry: Any) -> set[tuple[Target, int]]:
     return set()
 
 
-@implementer(IDriver)
+@implementer(IDriver, IRecall)
 @attrs.define(eq=False)
 class ScriptableDriver:
     """See the module.
@@ -84,6 +85,7 @@ class ScriptableDriver:
     :ivar instant: whether operations are completed well from within :meth:`submit`.
     :ivar hold_reads: whether :meth:`refresh`, :meth:`port_stats` and :meth:`table_stats` wait for
         :meth:`finish_reads`.
+    :ivar recalls: whether it takes back what is given up and has not ended; otherwise that is lost.
     :ivar batches: what each :meth:`submit` was given.
     :ivar in_flight: the operations that have not ended, in the order of arrival.
     :ivar lost: the operations that never will, unless :meth:`finish` is called with one.
@@ -103,6 +105,7 @@ class ScriptableDriver:
     port_descs: list[PortDesc] = attrs.Factory(_two_ports)
     instant: bool = False
     hold_reads: bool = False
+    recalls: bool = False
     host: IDriverHost | None = None
     stopped: bool = False
     batches: list[list[IOperation]] = attrs.Factory(list)
@@ -230,6 +233,18 @@ class ScriptableDriver:
         if self.instant:
             for operation in operations:
                 self.finish(operation)
+
+    def recall(self, operations: Sequence[IOperation]) -> list[IOperation]:
+        """See :class:`drivers.abilities.IRecall`."""
+        self._use("recall")
+        held = [operation for operation in operations if operation in self.in_flight]
+        for operation in held:
+            self.lose(operation)
+        if not self.recalls:
+            return []
+        for operation in held:
+            self.lost.remove(operation)
+        return held
 
     def _use(self, what: str) -> None:
         if self.host is None or self.stopped:

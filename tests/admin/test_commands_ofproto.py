@@ -10,14 +10,15 @@ from agent.ofproto.ofproto import OFProto
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import FlowModCommand
 from tests.admin.agents import CommandCase, FakeAgent, FakeBridge, FaultyDriver
-from tests.ofproto.stage import SwitchTestCase, output
+from tests.ofproto.numbered import G_ADD, NumberedTestCase, bucket, group_mod, meter_mod
+from tests.ofproto.stage import output
 
 ADD = FlowModCommand.ADD
 DELETE = FlowModCommand.DELETE
 MODIFY = FlowModCommand.MODIFY
 
 
-class OFProtoCase(SwitchTestCase, CommandCase):
+class OFProtoCase(NumberedTestCase, CommandCase):
     """One bridge with a scriptable driver."""
 
     max_entries = (200, 8)
@@ -192,6 +193,20 @@ class OtherTests(OFProtoCase):
         self.assertIn("flushing: ", self.pending()[1])
         self.run_to_end()
         self.assertEqual(self.successResultOf(result), "br0: 0 rules left")
+
+    def test_flush_stubborn(self) -> None:
+        """What the hardware would not delete is counted."""
+        self.add()
+        for request in (group_mod(G_ADD, 1, bucket()), meter_mod(G_ADD, 2)):
+            self.handle(request)
+        self.run_to_end()
+        self.switch.ledger.delete_attempts = 1
+        result = self.registry.execute("ofproto/flush", ("br0",))
+        for _ in range(40):
+            self.turn()
+            while self.driver.in_flight:
+                self.driver.fail()
+        self.assertEqual(self.successResultOf(result), "br0: 1 rule, 1 group, 1 meter left")
 
     def test_flush_nobody_waits_for(self) -> None:
         """A flush goes on when the one who asked for it has gone."""

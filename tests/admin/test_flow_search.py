@@ -67,7 +67,7 @@ class SearchTests(SwitchTestCase):
         table = self.switch.tables[0]
         rule = table.rules.find(Match.of(in_port=1), 1)
         assert rule is not None
-        table.ghosts[rule.handle] = rule
+        table.ghosts.entries[rule.handle] = rule
         search = FlowSearch(states=frozenset({FlowState.GHOST}))
         searching = search.run(self.switch, self.clock, 0, 9)
         self.turn()

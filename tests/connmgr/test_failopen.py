@@ -50,7 +50,7 @@ class NormalSwitchCase(SwitchTestCase):
 
     def calls(self) -> list[object]:
         """The delayed calls, but for that of the switch's own watchdog."""
-        own = self.switch.ledger._watchdog_call
+        own = self.switch.ledger.watchdog._call
         return [call for call in self.clock.getDelayedCalls() if call is not own]
 
     def found(self) -> list[tuple[int, object, object]]:

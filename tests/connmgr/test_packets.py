@@ -384,7 +384,7 @@ class EndTests(PacketsCase):
         del self.client, protocol
         self.driver.batches.clear()
         self.assertIsNone(gone())
-        watchdog = self.switch.ledger._watchdog_call
+        watchdog = self.switch.ledger.watchdog._call
         self.assertEqual([call for call in self.clock.calls if call is not watchdog], [])
 
 

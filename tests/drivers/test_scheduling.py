@@ -242,6 +242,24 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(scheduler.left_out, [add])
         self.assertEqual(drained(scheduler), [delete])
 
+    def test_discard(self) -> None:
+        """What is not to be done is not, wherever it waits; what it held up is free."""
+        for policy in POLICIES:
+            for model in (Model(), Model(free=2), Model(sure=False)):
+                scheduler = Scheduler(model, policy)
+                wall = FakeOperation.add(FakeRule(Match(), 9))
+                adds = [*self.adds(2, 3, 1, 5), wall, *self.adds(4, 6)]
+                for operation in adds:
+                    scheduler.push(operation, 1.5)
+                first, _ = scheduler.pop()
+                doomed = [adds[0], adds[1], wall, adds[-1]]
+                found = scheduler.discard([*doomed, first])
+                self.assertEqual(found, {one for one in doomed if one is not first})
+                left = [one for one in adds if one not in found and one is not first]
+                self.assertEqual(len(scheduler), len(left), policy)
+                self.assertCountEqual(drained(scheduler), left)
+                self.assertEqual(scheduler.discard(adds), set())
+
     def test_policies(self) -> None:
         """Only greedy and optimal reorder; all take everything once."""
         for policy in POLICIES:

@@ -127,6 +127,7 @@ class Oracle:
     :ivar settled: the model after everything that is over.
     :ivar doubtful: the handles of entries of which the hardware may have something else, or
         something still, than the tables say.
+    :ivar ghosts: those that each table knows of itself.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Oracle:
         self.journal: list[Event] = []
         self.settled = Model(tuple(table.max_entries for table in switch.tables))
         self.doubtful: set[int] = set()
+        self.ghosts: list[set[int]] = [set() for _ in switch.tables]
 
     def expected(self) -> Model:
         """The model after everything that was accepted, with what is in flight taken for done."""
@@ -201,7 +203,12 @@ class Oracle:
         assert len(switch.expiry._heap) <= 2 * places + 64
         for table in switch.tables:
             assert len(table.ghosts) <= table.max_entries
-            self.doubtful.update(table.ghosts)
+            ghosts = table.ghosts.entries.keys()
+            if len(ghosts) < table.max_entries:
+                # Those that are none any more were deleted; none was forgotten.
+                self.doubtful -= self.ghosts[table.table_id] - ghosts
+            self.ghosts[table.table_id] = set(ghosts)
+            self.doubtful |= ghosts
 
     def _check_hardware(self) -> None:
         """With nothing in flight the hardware has what the tables say, as far as that is known."""

@@ -307,7 +307,7 @@ class StopTests(HiddenTestCase):
 
     def watchdogs(self) -> list[object]:
         """The delayed calls that are the ledger's."""
-        return [call for call in [self.switch.ledger._watchdog_call] if call is not None]
+        return [call for call in [self.switch.ledger.watchdog._call] if call is not None]
 
     def test_bridge_goes(self) -> None:
         """A bridge that goes in the middle of a flush hears nothing of its end."""

@@ -257,6 +257,8 @@ class RegressionTests(SwitchTestCase):
         late = self.driver.lose()
         for _ in range(16):
             self.clock.advance(5)
+        self.turn()
+        self.driver.finish()
         newer = self.start(ADD, PORT1, requester=Requester())
         (operation,) = self.driver.in_flight
         self.assertNotEqual(operation.rule.handle, late.rule.handle)

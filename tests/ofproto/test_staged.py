@@ -98,7 +98,7 @@ class StagedTests(NumberedTestCase):
         self.assertTrue(self.group.ended)
         self.assertEqual((self.groups, self.matches()), ([], []))
         self.assertEqual(len(self.switch.group_mods.table.ghosts), 1)
-        self.assertEqual(self.switch.tables[0].ghosts, {})
+        self.assertEqual(self.switch.tables[0].ghosts.entries, {})
 
     def test_waits(self) -> None:
         """Whoever needs an entry of a stage that is held waits for the whole."""

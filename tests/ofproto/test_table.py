@@ -224,7 +224,7 @@ class FlowTableTests(SynchronousTestCase):
         self.table.revert(add)
         self.table.doubt(add, "why")
         self.table.end(add)
-        self.assertEqual(self.table.ghosts, {first.handle: first})
+        self.assertEqual(self.table.ghosts.entries, {first.handle: first})
         again = rule(handle=77)
         add = self.operation(ADD, again)
         self.table.begin(add)
@@ -238,7 +238,7 @@ class FlowTableTests(SynchronousTestCase):
         self.table.doubt(delete, "stuck")
         self.table.end(delete)
         self.assertEqual(again.degraded, "stuck")
-        self.assertEqual(list(self.table.ghosts), [first.handle])
+        self.assertEqual(list(self.table.ghosts.entries), [first.handle])
 
     def test_select(self) -> None:
         """A table gives out the rules that are meant, strict or loose."""

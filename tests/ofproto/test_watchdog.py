@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from agent.ofproto.operations import Operation, OperationGroup
 from agent.openflow import errors
 from agent.openflow.match import Match
+from drivers.interfaces import OperationKind
 from tests.ofproto.stage import (
     ADD,
     DELETE,
@@ -13,6 +15,7 @@ from tests.ofproto.stage import (
     PORT2,
     PORT4,
     REFUSED,
+    SEND_FLOW_REM,
     ThreeRulesTestCase,
     output,
 )
@@ -40,10 +43,8 @@ class WatchdogTests(WatchdogTestCase):
         self.assertIs(self.error(group).code, errors.FLOW_MOD_UNKNOWN)
         self.assertIn("did not answer", self.error(group).text)
         self.assertIsNone(self.rule(PORT4))
-        (ghost,) = self.switch.tables[0].ghosts.values()
+        (ghost,) = self.switch.tables[0].ghosts
         self.assertEqual(ghost.match, PORT4)
-        self.flushLoggedErrors()
-        self.assert_settled()
 
     def test_modify_given_up(self) -> None:
         """A MODIFY that is never confirmed leaves the old rule, degraded."""
@@ -74,6 +75,7 @@ class WatchdogTests(WatchdogTestCase):
         lost = self.driver.lose()
         self.bark()
         self.error(group)
+        self.driver.finish_all()
         newer = self.start(ADD, PORT4)
         lost.complete()
         lost.complete(REFUSED)
@@ -171,7 +173,7 @@ class WatchdogTests(WatchdogTestCase):
 
     def test_forever(self) -> None:
         """A watchdog of 0 seconds never barks."""
-        self.switch.ledger.watchdog = 0
+        self.switch.ledger.watchdog.set(0)
         self.clock.advance(60)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         group = self.start(ADD, PORT4)
@@ -183,7 +185,7 @@ class WatchdogTests(WatchdogTestCase):
     def test_halted(self) -> None:
         """Hardware that was halted on purpose has its time anew when it goes on."""
         halted = True
-        self.switch.ledger._halted = lambda: halted
+        self.switch.ledger.watchdog._halted = lambda: halted
         group = self.start(ADD, PORT4)
         self.bark(500)
         self.assertFalse(group.ended)
@@ -196,7 +198,7 @@ class WatchdogTests(WatchdogTestCase):
     def test_halted_for_less(self) -> None:
         """The watchdog notices also a halt that is shorter than its sleep."""
         halted = False
-        self.switch.ledger._halted = lambda: halted
+        self.switch.ledger.watchdog._halted = lambda: halted
         group = self.start(ADD, PORT4)
         self.bark(4)
         halted = True
@@ -227,6 +229,177 @@ class WatchdogTests(WatchdogTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class RecallTests(WatchdogTestCase):
+    """A driver that can take back what its hardware has not begun leaves no doubt about that."""
+
+    def setUp(self) -> None:
+        """The driver can."""
+        super().setUp()
+        self.driver.recalls = True
+
+    def test_add(self) -> None:
+        """Of an ADD that was taken back the hardware has nothing: there is no ghost of it."""
+        group = self.start(ADD, PORT4)
+        self.bark()
+        self.error(group)
+        self.assertEqual(len(self.switch.tables[0].ghosts), 0)
+        self.assertEqual(self.driver.in_flight, [])
+        self.assert_settled()
+
+    def test_modify(self) -> None:
+        """A rule is what it was, and is not degraded."""
+        group = self.start(MODIFY, PORT1, instructions=output(9))
+        self.bark()
+        self.error(group)
+        self.assertEqual([rule.degraded for rule in self.rules()], ["", "", ""])
+        self.assert_settled()
+
+    def test_some(self) -> None:
+        """What has begun is in doubt all the same."""
+        group = self.start(MODIFY, instructions=output(9))
+        self.driver.lose(1)
+        self.bark()
+        self.error(group)
+        self.assertEqual([bool(rule.degraded) for rule in self.rules()], [False, True, False])
+
+    def test_undo(self) -> None:
+        """What was done and not undone, since the driver took that back, stays in the hardware."""
+        group = self.start(MODIFY, instructions=output(9))
+        self.driver.finish(0)
+        self.driver.fail(0)
+        self.driver.fail(0)
+        self.turn()
+        self.assertEqual(len(self.driver.in_flight), 1)
+        self.bark()
+        self.error(group)
+        self.assertEqual([bool(rule.degraded) for rule in self.rules()], [True, False, False])
+
+    def test_retry(self) -> None:
+        """An attempt that waits for its time is not the driver's to take back."""
+        group = self.start(DELETE_STRICT, PORT1)
+        self.switch.ledger.retry_delay = 1000.0
+        self.driver.fail()
+        recalled = len(self.driver.lost)
+        self.bark()
+        self.error(group)
+        self.assertEqual(len(self.driver.lost), recalled)
+        self.assertEqual([bool(rule.degraded) for rule in self.rules()], [True, False, False])
+
+
+class CleanupTests(WatchdogTestCase):
+    """What the hardware may have of a rule that is in no table is deleted."""
+
+    def setUp(self) -> None:
+        """An ADD is never confirmed, though it was done."""
+        super().setUp()
+        self.observer.removed.clear()
+        self.group = self.start(ADD, PORT4, flags=SEND_FLOW_REM)
+        self.lost = self.driver.lose(done=True)
+        self.bark()
+        self.error(self.group)
+
+    def ghosts(self) -> list[str]:
+        """Why there are ghosts."""
+        return [ghost.degraded for ghost in self.switch.tables[0].ghosts]
+
+    def test_deleted(self) -> None:
+        """It is deleted by its handle, for nobody to hear of; then there is no ghost."""
+        (deletion,) = self.driver.in_flight
+        self.assertEqual(
+            (deletion.kind, deletion.rule.handle), (OperationKind.DELETE, self.lost.rule.handle)
+        )
+        self.assertEqual(len(self.ghosts()), 1)
+        self.assertEqual(self.switch.admission.in_flight, 0)
+        self.driver.finish()
+        self.assertEqual(self.ghosts(), [])
+        self.assertEqual(self.observer.removed, [])
+        self.assert_settled()
+
+    def test_others_wait(self) -> None:
+        """Whoever wants a rule in its place waits until it is gone; others do not."""
+        condition = self.postponed(self.send, ADD, PORT4)
+        self.assertIn("br0<->cleanup", condition.describe())
+        self.add(Match.of(in_port=9))
+        self.assertTrue(condition.cleared)
+        self.add(PORT4)
+        self.assert_settled()
+
+    def test_refused(self) -> None:
+        """A failed deletion is tried again, and then the ghost stays."""
+        for _ in range(3):
+            self.driver.fail()
+            self.clock.advance(2)
+        self.assertEqual(self.driver.in_flight, [])
+        self.assertEqual(self.ghosts(), ["FLOW_MOD_FAILED.UNKNOWN: made to fail by a test"])
+        self.assertEqual(self.observer.removed, [])
+        self.assertEqual(list(self.switch.ledger.groups), [])
+        self.add(PORT4)
+
+    def test_no_answer(self) -> None:
+        """One that is not answered either is given up, and nothing more is done by itself."""
+        self.driver.lose()
+        self.bark()
+        self.turn()
+        self.assertEqual(self.driver.in_flight, [])
+        self.assertEqual(len(self.ghosts()), 1)
+        self.assertEqual(list(self.switch.ledger.groups), [])
+        self.assertEqual(self.switch.tables[0].deleting, {})
+
+    def test_undo(self) -> None:
+        """An ADD that was done, and could not be taken back in time, is deleted once more."""
+        self.driver.finish_all()
+        ahead = self.start(ADD, PORT4)
+        self.driver.finish()
+        operation = Operation(OperationKind.ADD, self.rules()[-1], None, self.switch.tables[0])
+        self.start(DELETE_STRICT, PORT4)
+        self.driver.finish()
+        other = self.rules()[0]
+        failing = Operation(OperationKind.MODIFY, other, other, self.switch.tables[0])
+        group = OperationGroup(self.switch.ledger, self.requester, 3, (operation, failing))
+        self.switch.ledger.start(group)
+        self.turn()
+        self.driver.finish()
+        self.driver.fail()
+        self.turn()
+        self.driver.lose()
+        self.bark()
+        self.error(group)
+        self.assertTrue(ahead.ended)
+        self.assertEqual(len(self.ghosts()), 1)
+        (deletion,) = self.driver.in_flight
+        self.assertEqual(deletion.kind, OperationKind.DELETE)
+        self.driver.finish()
+        self.assertEqual(self.ghosts(), [])
+        self.assert_settled()
+
+    def test_idle(self) -> None:
+        """Whoever waits for nothing to be in flight waits for this, too."""
+        idle = self.switch.idle()
+        self.assertFalse(idle.cleared)
+        self.driver.finish()
+        self.assertTrue(idle.cleared)
+
+    def test_flush(self) -> None:
+        """A flush tries what is left once more."""
+        self.driver.lose()
+        self.bark()
+        flush = self.switch.flush()
+        self.run_to_end()
+        self.assertTrue(flush.cleared)
+        self.assertEqual(self.ghosts(), [])
+        self.assert_settled()
+
+    def test_stop(self) -> None:
+        """A bridge may go meanwhile."""
+        self.successResultOf(self.switch.stop())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(list(self.switch.ledger.groups), [])
+
+    def test_one_timer(self) -> None:
+        """The watchdog that gives up one thing and starts another has one timer."""
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+
 class GhostTests(WatchdogTestCase):
     """What the hardware may still have is remembered within bounds."""
 
@@ -237,5 +410,7 @@ class GhostTests(WatchdogTestCase):
             self.start(ADD, Match.of(in_port=port))
             self.driver.lose()
             self.bark()
-        ports = [ghost.match for ghost in table.ghosts.values()]
+            self.driver.lose()
+            self.bark()
+        ports = [ghost.match for ghost in table.ghosts]
         self.assertEqual(ports, [Match.of(in_port=103 + n) for n in range(table.max_entries)])

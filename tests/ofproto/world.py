@@ -19,8 +19,9 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from agent.ofproto.conditions import Postponed
+from agent.ofproto.ghosts import Ghosts
 from agent.ofproto.ofproto import OFProto
-from agent.ofproto.operations import Operation, OperationGroup, Retry, State
+from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.errors import OpenFlowError
 from drivers.abilities import IClog
@@ -51,17 +52,17 @@ Step: TypeAlias = "tuple[str, tuple[Any, ...]]"
 @implementer(IClog)
 @attrs.define(eq=False)
 class CloggableDriver(ScriptableDriver):
-    """A driver whose hardware can be halted, and which finds out what the agent has given up."""
+    """A driver whose hardware can be halted, and which can take back every other operation."""
 
     clogged: bool = False
 
-    def submit(self, operations: Sequence[IOperation]) -> None:
-        """Hold the operations, but no longer those that nobody waits for."""
-        for operation in list(self.in_flight):
-            assert isinstance(operation, Operation | Retry)
-            if operation.state is State.FAILED:
-                self.lose(operation)
-        super().submit(operations)
+    def recall(self, operations: Sequence[IOperation]) -> list[IOperation]:
+        """Take back those about entries with even numbers; the others are lost."""
+        recalled: list[IOperation] = []
+        for operation in operations:
+            self.recalls = operation.rule.handle % 2 == 0
+            recalled += super().recall([operation])
+        return recalled
 
     def clog(self) -> None:
         """Halt."""
@@ -174,7 +175,7 @@ class World:
         """The ledger starts a group; if it is the agent's own, the journal has to hear of it."""
         operations = tuple(group.operations)
         self._start_group(group)
-        if not isinstance(group.owner, Session):
+        if not isinstance(group.owner, Session) and not isinstance(operations[0].place, Ghosts):
             (reason,) = {operation.reason for operation in operations}
             self.oracle.journal.append(
                 Event(reason, self.clock.seconds(), group=group, operations=operations)

@@ -12,7 +12,7 @@ from drivers.abilities import IMemoryMap
 from drivers.asic.driver import AsicDriver, create
 from drivers.interfaces import OptionError
 from drivers.registry import find
-from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
+from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule, RecallContractTests
 from drivers.testing import FaultInjectionContractTests as _Contract
 from drivers.testing.contract import FRAME
 from drivers.testing.fakes import output
@@ -32,7 +32,7 @@ base_ms = 62.5
 """
 
 
-class QuantaContractTests(_Contract, SynchronousTestCase):
+class QuantaContractTests(_Contract, RecallContractTests, SynchronousTestCase):
     """The ASIC keeps the contract with a profile that works on several operations at once."""
 
     factory = find("asic")

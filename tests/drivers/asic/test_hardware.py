@@ -487,6 +487,17 @@ class FaultTests(SynchronousTestCase):
             self.assertIs(chip.tables[0].rules.lookup(1), second.rule)
             self.assertEqual(chip.tables[0].used, 1)
 
+    def test_recall(self) -> None:
+        """What was not begun can be taken back, and leaves nothing; what was begun goes on."""
+        chip = self.chip("stall 1")
+        first, second, third = adds(3)
+        chip.submit(first, second, third)
+        self.assertEqual(chip.hardware.recall([first, second]), {second})
+        chip.hardware.clear_faults()
+        chip.run()
+        self.assertEqual(chip.ended, [(first, 0.0), (third, 1.0)])
+        self.assertEqual(chip.tables[0].used, 2)
+
 
 class ClogTests(SynchronousTestCase):
     """Halting the hardware."""

@@ -18,12 +18,13 @@ from drivers.interfaces import (
     Capabilities,
     Entry,
     IOperation,
+    OperationKind,
     OptionError,
     TableCapabilities,
 )
 from drivers.options import Options, restricted
 from drivers.plugin import IDriverFactory
-from drivers.testing import DriverContractTests, ScriptableDriver
+from drivers.testing import DriverContractTests, RecallContractTests, ScriptableDriver
 
 
 class Good(ScriptableDriver):
@@ -71,7 +72,7 @@ class WithFrames(DriverContractTests):
         driver.count(in_port, frame)
 
 
-class GoodTests(WithFrames, SynchronousTestCase):
+class GoodTests(WithFrames, RecallContractTests, SynchronousTestCase):
     """A good driver passes."""
 
     factory = Factory(Good)
@@ -134,6 +135,37 @@ class NeverReads(Good):
     def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
         """Promise to."""
         return Deferred()
+
+
+class Strict(Good):
+    """Refuses to delete what is not there."""
+
+    def submit(self, operations: Sequence[IOperation]) -> None:
+        """Do some."""
+        for operation in operations:
+            if (
+                operation.kind is OperationKind.DELETE
+                and operation.rule.handle not in self.hardware
+            ):
+                operation.complete(ValueError("not there"))
+            else:
+                super().submit([operation])
+
+
+class Promises(Good):
+    """Says that it has taken back what it goes on with."""
+
+    def submit(self, operations: Sequence[IOperation]) -> None:
+        """Do it a little later."""
+        host: Any = self.host
+        self.instant = False
+        super().submit(operations)
+        for operation in operations:
+            host.reactor.callLater(1, self.finish, operation)
+
+    def recall(self, operations: Sequence[IOperation]) -> list[IOperation]:
+        """Say so."""
+        return list(operations)
 
 
 class Ignores(Good):
@@ -228,7 +260,9 @@ class BadTests(SynchronousTestCase):
 
     def failed(self, factory: Factory) -> set[str]:
         """The names of the tests that a factory's drivers fail."""
-        case = type("Case", (WithFrames, SynchronousTestCase), {"factory": factory})
+        case = type(
+            "Case", (WithFrames, RecallContractTests, SynchronousTestCase), {"factory": factory}
+        )
         result = unittest.TestResult()
         for name in unittest.TestLoader().getTestCaseNames(case):
             case(name).run(result)
@@ -248,6 +282,8 @@ class BadTests(SynchronousTestCase):
             (Factory(Lingers), "test_stop"),
             (Factory(NeverStops), "test_stop_in_flight"),
             (Factory(NeverReads), "test_refresh"),
+            (Factory(Strict), "test_delete_of_nothing"),
+            (Factory(Promises), "test_recall"),
             (Factory(Ignores), "test_port_mod"),
             (Factory(Stumbles), "test_packet_out"),
             (Factory(Miscounts), "test_port_stats"),

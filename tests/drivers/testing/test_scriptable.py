@@ -91,6 +91,16 @@ class ScriptableDriverTests(SynchronousTestCase):
         self.assertTrue(self.one.succeeded)
         self.assertEqual(self.driver.lost, [self.two])
 
+    def test_recall(self) -> None:
+        """What is given up is lost, or taken back for good; what was lost before stays lost."""
+        first, second, third = self.one, self.two, self.three
+        self.driver.lose(first)
+        self.assertEqual(list(self.driver.recall([first, second])), [])
+        self.assertEqual((self.driver.in_flight, self.driver.lost), ([third], [first, second]))
+        self.driver.recalls = True
+        self.assertEqual(list(self.driver.recall([first, third])), [third])
+        self.assertEqual((self.driver.in_flight, self.driver.lost), ([], [first, second]))
+
     def test_not_there(self) -> None:
         """What is not in flight cannot be ended."""
         self.driver.finish(self.one)
