@@ -6,6 +6,7 @@ for is not taken from it, since hardware gains nothing by that, and there are co
 more than they ask for (Faucet asks Open vSwitch for tables that match no field at all).  What a
 table has for it are its name and its place in the pipeline; a table that is not named is taken out
 of it, with its rules, and no request finds it until another request of this kind brings it back.
+Rules elsewhere that lead to it stay, and find it empty.
 
 A request is checked as a whole before anything is changed.  Then the change is made at once and
 answered when the hardware has confirmed that the rules of the tables taken out are gone; should it
@@ -46,8 +47,8 @@ MAX_NUMBERS: Final = 1 << 18
 which can do everything says of itself."""
 
 UNTOLD: Final = cast(RemovedReason, -1)
-"""Why rules go with their table: a reason that nobody is told.  7.3.5.5.1: "however no
-ofp_flow_removed messages are sent"."""
+"""Why rules go with their table: a reason that nobody is told.  Whoever arranges the tables knows;
+1.3.1 still had them announced as expired."""
 
 
 class _Parts:

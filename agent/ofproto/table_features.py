@@ -189,7 +189,8 @@ def _check_table(wanted: TableFeatures, offered: TableFeatures) -> None:
                 text = f"{place}: {Property(kind).name} {min(missing):#x}"
                 raise OpenFlowError(errors.TABLE_FEATURES_BAD_ARGUMENT, text)
         elif kind not in MISSES:
-            # "exactly one of each"; those of table-miss entries may be left out.
+            # What lists nothing must be there all the same.  Only what is said of table-miss
+            # entries may be left out, where it is what is said of others.
             text = f"{place}: no {Property(kind).name}"
             raise OpenFlowError(errors.TABLE_FEATURES_BAD_TYPE, text)
 
