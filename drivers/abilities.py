@@ -7,12 +7,13 @@ A driver that can provides the interface, and whoever wants it asks
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 import attrs
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from agent.openflow.messages import FragHandling
+from agent.openflow.messages import FragHandling, QueueStats
 from drivers.interfaces import IOperation, IRule
 
 
@@ -127,6 +128,16 @@ class IForwardingDatabase(Interface):
 
     def learning_statistics() -> LearningStatistics:
         """What it has counted of it."""
+
+
+class IQueues(Interface):
+    """A driver whose ports have queues: what SET_QUEUE and ENQUEUE choose from."""
+
+    def queues() -> Mapping[int, Sequence[int]]:
+        """The numbers of the queues of each port that has any, by port; they never change."""
+
+    def queue_stats() -> Deferred[list[QueueStats]]:
+        """The counters of every queue."""
 
 
 class IFragments(Interface):

@@ -36,8 +36,8 @@ class IDriverFactory(IPlugin):
         """Make a driver; nothing happens yet that needs undoing.
 
         :param options: the rest of ``[bridge.driver]``; relative paths were made absolute.
-        :param ports: the ``[[bridge.port]]`` entries: objects with ``number``, ``name`` and
-            ``type``.
+        :param ports: the ``[[bridge.port]]`` entries: objects with ``number``, ``name``,
+            ``type`` and ``queues``, the numbers of its queues.
         :param tables: the ``[[bridge.table]]`` entries: objects with ``id``, ``name`` (or None)
             and ``size`` (or None), which restrict what the driver offers: each names one of its
             tables, or makes it smaller.  Tables without an entry are offered as they are.

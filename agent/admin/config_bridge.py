@@ -226,6 +226,15 @@ def _usual_type(port: PortConfig) -> str:
     return "tap" if port.number == Port.LOCAL else "netdev"
 
 
+MAX_QUEUE: Final = 0xFFFE
+"""Classes have numbers of 16 bits, one more than those of their queues."""
+
+
+def _ascending(numbers: Iterable[int]) -> tuple[int, ...]:
+    """Each once: the order they are written in means nothing."""
+    return tuple(sorted(frozenset(numbers)))
+
+
 @attrs.frozen(kw_only=True)
 class PortConfig:
     """``[[bridge.port]]``."""
@@ -254,6 +263,17 @@ class PortConfig:
             "memory: inside the agent only; netdev: an existing network device of that name; "
             "tap: a device of that name that the agent makes.  Unless given it is netdev, and of "
             "the port LOCAL tap.",
+            change=COLD,
+        ),
+    )
+    queues: tuple[int, ...] = attrs.field(
+        default=(),
+        converter=_ascending,
+        metadata=key(
+            ListOf(Integer(0, MAX_QUEUE)),
+            "Of a netdev, the queues that rules can choose: packets of queue 0 go to the class 1:1 "
+            "of the device's traffic control, those of queue 1 for 1:2, and so on.  The agent does "
+            "not make the classes.",
             change=COLD,
         ),
     )

@@ -90,7 +90,8 @@ def _check_tables(bridge: BridgeConfig, place: Place) -> None:
 
 
 def _check_ports(bridge: BridgeConfig, place: Place, devices: _Seen) -> None:
-    """Numbers and names are unlike the bridge's others; a device belongs to one bridge."""
+    """Numbers and names are unlike the bridge's others; a device belongs to one bridge; a queue
+    that is used is there."""
     numbers = _Seen("every port of a bridge needs a number of its own")
     names = _Seen("every port of a bridge needs a name of its own")
     for index, port in enumerate(bridge.ports):
@@ -99,3 +100,7 @@ def _check_ports(bridge: BridgeConfig, place: Place, devices: _Seen) -> None:
         names.add(port.name, port.name, where.at("name"))
         if port.type != "memory":
             devices.add(port.name, port.name, where.at("name"))
+    queues = {queue for port in bridge.ports for queue in port.queues}
+    if queues and bridge.in_band_queue is not None and bridge.in_band_queue not in queues:
+        where = place.at("in_band_queue")
+        raise where.error("must be a queue of some port", bridge.in_band_queue)

@@ -36,6 +36,7 @@ from agent.ofproto.meters import MeterMods
 from agent.ofproto.net_change import NetOperation, in_stages, net_change
 from agent.ofproto.operations import Operation, OperationGroup, StagedGroup
 from agent.ofproto.validate import Limits, Validator
+from agent.openflow.actions import Enqueue, SetQueue
 from agent.openflow.errors import BUNDLE_MSG_FAILED, BUNDLE_MSG_UNSUP, OpenFlowError
 from agent.openflow.group_messages import GROUP_MAX, METER_MAX, GroupMod, MeterMod
 from agent.openflow.messages import FlowMod, Message
@@ -115,6 +116,10 @@ class Later:
     def has_meter(self, meter_id: int) -> bool:
         """Whether there can be such a meter."""
         return 0 < meter_id <= METER_MAX
+
+    def check_queue(self, action: Enqueue | SetQueue) -> None:
+        """Nor do queues."""
+        self._limits.check_queue(action)
 
     def will_forget(self) -> None:
         """It will be said again when the rule comes."""

@@ -32,12 +32,13 @@ from agent.ofproto.numbered_statistics import NumberedStatistics
 from agent.ofproto.operations import Operation, OperationGroup
 from agent.ofproto.pipeline import UNTOLD, Pipeline
 from agent.ofproto.port_requests import PortRequests
+from agent.ofproto.queues import Queues
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import FlowTable
 from agent.ofproto.validate import Validator
 from agent.openflow import errors
 from agent.openflow import messages as of
-from agent.openflow.actions import Output
+from agent.openflow.actions import Enqueue, Output, SetQueue
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import GroupMod, MeterMod
 from drivers.abilities import IClog, IFragments, IRecall
@@ -187,7 +188,8 @@ class OFProto:
             of.TableMod: self._table_mod,
         }
         self._ports = PortRequests(driver, self.port_status)
-        self._handlers |= self._ports.handlers()
+        self._queues = Queues(driver, self._ports.exists)
+        self._handlers |= self._ports.handlers() | self._queues.handlers()
 
     # --- life cycle --------------------------------------------------------------------------
 
@@ -333,6 +335,10 @@ class OFProto:
         :raises Postponed: when something is in flight about it.
         """
         return self.meter_mods.has(meter_id)
+
+    def check_queue(self, action: Enqueue | SetQueue) -> None:
+        """Check that a queue is there; see :class:`agent.ofproto.validate.Limits`."""
+        self._queues.check(action)
 
     def will_forget(self) -> None:
         """What a rule teaches shall go with it; see :class:`agent.ofproto.validate.Limits`."""

@@ -1,9 +1,7 @@
-"""Requests about ports and their queues.
+"""Requests about ports.  They are the driver's: whatever it says of them is passed on.
 
-The ports are the driver's, whatever it says of them is passed on; queues there are none.
-
-Source: OpenFlow 1.0.1 sections 5.3.3, 5.3.4 and 5.3.5, OpenFlow 1.3.5 sections 7.3.4.3, 7.3.5.6 to
-7.3.5.8 and 7.3.6.
+Source: OpenFlow 1.0.1 sections 5.3.3 and 5.3.5, OpenFlow 1.3.5 sections 7.3.4.3, 7.3.5.6 and
+7.3.5.7.
 """
 
 from __future__ import annotations
@@ -36,8 +34,6 @@ class PortRequests:
             of.PortMod: self._port_mod,
             of.PortStatsRequest: self._port_stats,
             of.PortDescRequest: self._port_desc,
-            of.QueueStatsRequest: self._queue_stats,
-            of.QueueGetConfigRequest: self._queue_config,
         }
 
     def exists(self, port_no: int) -> bool:
@@ -69,17 +65,3 @@ class PortRequests:
                 [port for port in ports if wanted in (of.ANY, port.port_no)], request.xid
             )
         )
-
-    def _check_queue_port(self, port_no: int) -> None:
-        if port_no not in (of.ANY, of.Port.ALL) and not self.exists(port_no):
-            raise OpenFlowError(errors.QUEUE_BAD_PORT, f"port {port_no}")
-
-    def _queue_stats(self, request: of.QueueStatsRequest, _: IRequester) -> object:
-        self._check_queue_port(request.port_no)
-        if request.queue_id != of.ANY:
-            raise OpenFlowError(errors.QUEUE_BAD_QUEUE, f"queue {request.queue_id}")
-        return of.QueueStatsReply([], request.xid)
-
-    def _queue_config(self, request: of.QueueGetConfigRequest, _: IRequester) -> object:
-        self._check_queue_port(request.port)
-        return of.QueueGetConfigReply(request.port, (), request.xid)

@@ -22,6 +22,7 @@ from agent.openflow.actions import (
     MeterInstruction,
     Output,
     SetField,
+    SetQueue,
     WriteActions,
     WriteMetadata,
 )
@@ -56,6 +57,12 @@ class Limits(Protocol):
         """Whether there is such a meter.
 
         :raises Postponed: when something is in flight about it.
+        """
+
+    def check_queue(self, action: Enqueue | SetQueue) -> None:
+        """Check that a queue is there which an action chooses; which there are does not change.
+
+        :raises OpenFlowError: BAD_ACTION/BAD_QUEUE.
         """
 
     def will_forget(self) -> None:
@@ -207,6 +214,8 @@ class Validator:
                     raise OpenFlowError(errors.BAD_OUT_GROUP, f"group {action.group_id}")
             elif isinstance(action, Resubmit | Learn):
                 self._check_table(action)
+            if isinstance(action, SetQueue | Enqueue):
+                self._limits.check_queue(action)
             # A set-field that is no reg_load is what 1.0 itself has, which writes what is there.
             lenient = version == OFP10 and isinstance(action, SetField) and action.mask is None
             if shaped and not lenient:

@@ -13,10 +13,11 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from agent.openflow.actions import Actions
-from agent.openflow.messages import FragHandling, PortDesc, PortStats
+from agent.openflow.messages import FragHandling, PortDesc, PortStats, QueueStats
 from drivers.abilities import (
     IForwardingDatabase,
     IFragments,
+    IQueues,
     ITracing,
     LearnedAddress,
     LearningStatistics,
@@ -39,7 +40,7 @@ SELECT_BY: Final = ("flow", "packet")
 """What the option ``select`` of both drivers may be."""
 
 
-@implementer(IForwardingDatabase, IFragments, ITracing)
+@implementer(IForwardingDatabase, IFragments, IQueues, ITracing)
 class Datapath:
     """The half of :class:`drivers.interfaces.IDriver` that is about packets.
 
@@ -101,6 +102,14 @@ class Datapath:
     def port_stats(self) -> Deferred[list[PortStats]]:
         """The counters of the ports."""
         return succeed([port.stats() for port in self._ports])
+
+    def queues(self) -> Mapping[int, Sequence[int]]:
+        """See :class:`drivers.abilities.IQueues`, like the next."""
+        return {port.number: tuple(port.queues) for port in self._ports if port.queues}
+
+    def queue_stats(self) -> Deferred[list[QueueStats]]:
+        """The counters of the queues."""
+        return succeed([queue for port in self._ports for queue in port.queue_stats()])
 
     def table_stats(self) -> Deferred[Mapping[int, TableCounters]]:
         """The counters of the tables."""

@@ -12,7 +12,11 @@ them (:mod:`drivers.software.offload`).
 Performance-critical: :meth:`PacketSocket.read` and :meth:`PacketSocket.write` are run for each
 frame.  ``bench/ports.py`` measures them.
 
-Needs the capability CAP_NET_RAW.
+Queues are those of the device's traffic control: a frame that is put into one has the priority
+:func:`drivers.software.port.queue_priority`, which a queueing discipline such as htb or prio with
+the handle ``1:`` takes for the class that it belongs to.  Who sets that up is not our concern.
+
+Needs the capability CAP_NET_RAW; for queues on older kernels CAP_NET_ADMIN, too.
 
 Source: packet(7); Linux, ``linux/if_packet.h``.
 """
@@ -32,6 +36,7 @@ from drivers.software import offload
 from drivers.software.device import DevicePort, PortError
 from drivers.software.ethtool import link_settings
 from drivers.software.link import SO_RCVBUFFORCE, Link
+from drivers.software.port import queue_priority
 from drivers.software.system import System
 
 SOL_PACKET: Final = 263
@@ -43,6 +48,7 @@ PACKET_IGNORE_OUTGOING: Final = 23
 PACKET_MR_PROMISC: Final = 1
 PACKET_OUTGOING: Final = 4
 ETH_P_ALL: Final = 3
+SO_PRIORITY: Final = int(socket.SO_PRIORITY)
 MSG_TRUNC: Final = int(socket.MSG_TRUNC)
 """A plain number, with which Python is ten times faster than with a flag of :mod:`enum`."""
 
@@ -69,11 +75,14 @@ _STATUS_AT: Final = 0 if sys.byteorder == "little" else 3
 class PacketSocket:
     """A packet socket on one device.
 
+    :ivar priority: that of the frames which are sent now.
     :raises OSError: when it cannot be opened.
     """
 
     def __init__(self, system: System, link: Link) -> None:
+        self.priority = 0
         self._lost = 0
+        self._priority = 0
         # Without a protocol it receives nothing before it is bound.
         self._socket: Any = system.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
@@ -153,12 +162,22 @@ class PacketSocket:
             if len(frame) < ETH_HEADER_LEN:
                 return False
             frame = frame.ljust(ETH_TOTAL_MIN, b"\0")
+        if self.priority != self._priority:
+            self.prioritise()
         try:
             self._send(offload.NOTHING_LEFT + frame)
         except OSError:
             # The device is down or gone, its queue is full, or the frame is larger than its MTU.
             return False
         return True
+
+    def prioritise(self) -> None:
+        """Let what is sent from now on have :attr:`priority`.
+
+        :raises OSError: when the kernel does not let us.
+        """
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_PRIORITY, self.priority)
+        self._priority = self.priority
 
     def dropped(self) -> int:
         """See :class:`drivers.software.device.Medium`; the kernel starts from zero each time."""
@@ -216,9 +235,35 @@ class NetdevPort(DevicePort):
             if not link.ethernet:
                 raise PortError(self.number, self.name, "the device is no Ethernet device")
             try:
-                self.attach(PacketSocket(self._system, link))
+                self.attach(self._socket(link))
+            except PortError:
+                raise
             except OSError as error:
                 code = error.errno or errno.ENODEV
                 problem = f"cannot be opened: {error.strerror}"
                 raise PortError(self.number, self.name, problem, code) from error
         self.set_link(link.running, link.hw_addr, link_settings(self._system, link.name))
+
+    def _socket(self, link: Link) -> PacketSocket:
+        """A socket that can send what the queues are for."""
+        opened = PacketSocket(self._system, link)
+        if self.queues:
+            try:
+                for opened.priority in (queue_priority(0), 0):
+                    opened.prioritise()
+            except OSError as error:
+                opened.close()
+                code = error.errno or errno.EPERM
+                problem = f"cannot have queues: {error.strerror}"
+                raise PortError(self.number, self.name, problem, code) from error
+        return opened
+
+    def enqueue(self, frame: bytes, queue: int) -> None:
+        """See :meth:`drivers.software.port.Port.enqueue`: the frame has the queue's priority."""
+        medium = self._medium
+        if isinstance(medium, PacketSocket) and queue in self.queues:
+            medium.priority = queue_priority(queue)
+            super().enqueue(frame, queue)
+            medium.priority = 0
+        else:
+            super().enqueue(frame, queue)

@@ -202,12 +202,17 @@ def _fin_timeout(action: nx.FinTimeout) -> RunStep:
 
 
 def _nothing(run: Run) -> None:
-    """For people, or about queues, which ports do not have yet."""
+    """For people."""
+
+
+def _pop_queue(run: Run) -> None:
+    if run.more is not None:
+        run.more.queue = None
 
 
 STEPS: Final[dict[type[Action], Callable[[Any], RunStep]]] = {
     nx.Resubmit: _resubmit,
-    nx.PopQueue: lambda action: _nothing,
+    nx.PopQueue: lambda action: _pop_queue,
     nx.RegMove: _move,
     nx.Note: lambda action: _nothing,
     nx.Multipath: _multipath,

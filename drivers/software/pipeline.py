@@ -147,7 +147,7 @@ class Pipeline:
         if ports:
             frame = run.packet.frame()
             for port in ports:
-                port.send(frame)
+                run.send(port, frame)
 
     def decide(self, run: Run) -> Decision:
         """Where NORMAL sends a packet."""

@@ -17,7 +17,7 @@ from typing import Final
 import attrs
 
 from agent.openflow.errors import PORT_BAD_CONFIG, OpenFlowError
-from agent.openflow.messages import PortDesc, PortReason, PortStats
+from agent.openflow.messages import PortDesc, PortReason, PortStats, QueueStats
 from drivers.interfaces import IDriverHost
 
 PORT_DOWN: Final = 1 << 0
@@ -79,6 +79,26 @@ class LinkSettings:
 IN_MEMORY: Final = LinkSettings()
 
 
+@attrs.define
+class QueueCounters:
+    """What a queue has counted.
+
+    :ivar packets: sent.
+    :ivar bytes: sent.
+    :ivar errors: packets that the medium did not take, or the port's configuration forbids.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    errors: int = 0
+
+
+def queue_priority(queue: int) -> int:
+    """The priority of packets of a queue, as in Open vSwitch: the handle of the class 1:(queue + 1)
+    of traffic control, which is where a queueing discipline with the handle 1: puts them."""
+    return 1 << 16 | queue + 1
+
+
 class Port:
     """One port, but for the medium.
 
@@ -88,6 +108,7 @@ class Port:
     :ivar config: ``OFPPC_*`` bits, as the controller set them.
     :ivar link: whether there is a link.
     :ivar settings: what the link can do.
+    :ivar queues: its queues, by number; set before it is opened.
     :ivar rx_packets: like the other counters, see :class:`agent.openflow.messages.PortStats`.
         Dropped is what OpenFlow's configuration forbids, or the medium did not take.
     """
@@ -99,6 +120,7 @@ class Port:
         self.config = 0
         self.link = True
         self.settings = IN_MEMORY
+        self.queues: dict[int, QueueCounters] = {}
         self.rx_packets = self.rx_bytes = self.rx_dropped = 0
         self.tx_packets = self.tx_bytes = self.tx_dropped = 0
         self._host: IDriverHost | None = None
@@ -144,7 +166,7 @@ class Port:
 
     def stats(self) -> PortStats:
         """What it has counted since it was opened."""
-        age = self._host.now() - self._opened if self._host is not None else 0.0
+        seconds, nanoseconds = self._age()
         return PortStats(
             self.number,
             self.rx_packets,
@@ -153,9 +175,14 @@ class Port:
             self.tx_bytes,
             self.rx_dropped,
             self.tx_dropped,
-            duration_sec=int(age),
-            duration_nsec=int(age % 1 * 1e9),
+            duration_sec=seconds,
+            duration_nsec=nanoseconds,
         )
+
+    def _age(self) -> tuple[int, int]:
+        """Seconds and nanoseconds since it was opened."""
+        age = self._host.now() - self._opened if self._host is not None else 0.0
+        return int(age), int(age % 1 * 1e9)
 
     def configure(self, config: int, mask: int) -> None:
         """Change the ``OFPPC_*`` bits in ``mask``.
@@ -208,6 +235,35 @@ class Port:
             self.tx_bytes += len(frame)
         else:
             self.tx_dropped += 1
+
+    def enqueue(self, frame: bytes, queue: int) -> None:
+        """Send a frame by a queue; where the port has no such queue, like any other frame."""
+        before = self.tx_packets
+        self.send(frame)
+        counters = self.queues.get(queue)
+        if counters is None:
+            return
+        if self.tx_packets == before:
+            counters.errors += 1
+        else:
+            counters.packets += 1
+            counters.bytes += len(frame)
+
+    def queue_stats(self) -> list[QueueStats]:
+        """What its queues have counted since it was opened."""
+        seconds, nanoseconds = self._age()
+        return [
+            QueueStats(
+                self.number,
+                queue,
+                counters.bytes,
+                counters.packets,
+                counters.errors,
+                seconds,
+                nanoseconds,
+            )
+            for queue, counters in self.queues.items()
+        ]
 
     def transmit(self, frame: bytes) -> bool:
         """Give a frame to the medium; returns whether it took it.  For each kind of port to say.

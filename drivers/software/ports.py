@@ -12,7 +12,7 @@ from drivers.software.device import DevicePort
 from drivers.software.link import LinkMonitor
 from drivers.software.memory import MemoryPort
 from drivers.software.netdev import NetdevPort
-from drivers.software.port import NO_FLOOD, Port, Receive
+from drivers.software.port import NO_FLOOD, Port, QueueCounters, Receive
 from drivers.software.system import SYSTEM, System
 from drivers.software.tap import TapPort
 
@@ -60,7 +60,15 @@ class Ports:
                     f"must be {' or '.join(KINDS)}, which is all this driver has "
                     f"(port {entry.name})",
                 )
-            ports.append(kind(entry.number, entry.name, links, system))
+            if entry.queues and entry.type != "netdev":
+                raise OptionError(
+                    "port.queues",
+                    list(entry.queues),
+                    f"only a netdev has queues (port {entry.name})",
+                )
+            port = kind(entry.number, entry.name, links, system)
+            port.queues = {queue: QueueCounters() for queue in entry.queues}
+            ports.append(port)
         watched = any(isinstance(port, DevicePort) for port in ports)
         return cls(ports, links if watched else None)
 

@@ -125,8 +125,25 @@ def _set_field(action: SetField) -> Step:
     return lambda run: write(run, value)
 
 
-def _nothing(run: Run) -> None:
-    """Ports have no queues yet that a packet could be put into."""
+def _set_queue(action: SetQueue) -> Step:
+    queue = action.queue_id
+
+    def step(run: Run) -> None:
+        run.set_queue(queue)
+
+    return step
+
+
+def _enqueue(action: Enqueue) -> Step:
+    """What comes after it is sent by the queue that was chosen before."""
+    send, queue = _output(Output(action.port)), action.queue_id
+
+    def step(run: Run) -> None:
+        before = run.set_queue(queue)
+        send(run)
+        run.set_queue(before)
+
+    return step
 
 
 # Each kind of action: where it is executed in an action set, and how it is made into a step.
@@ -151,9 +168,9 @@ _COMPILERS: Final[dict[type[Action], tuple[int, Callable[[Any], Step]]]] = {
     SetVlanPcp: (8, lambda a: _on_packet(lambda p: p.set_vlan_pcp(a.vlan_pcp))),
     SetTpSrc: (8, lambda a: _on_packet(tp_src_writer(a.port))),
     SetTpDst: (8, lambda a: _on_packet(tp_dst_writer(a.port))),
-    SetQueue: (9, lambda a: _nothing),
+    SetQueue: (9, _set_queue),
     GroupAction: (10, _group),
-    Enqueue: (11, lambda a: _output(Output(a.port))),
+    Enqueue: (11, _enqueue),
     Output: (11, _output),
 }
 # fmt: on

@@ -33,6 +33,7 @@ class Recorder:
         self.actions: list[str] = []
         self._room = MAX_NODES
         self._committed = key
+        self._priority = 0
 
     def say(self, kind: TraceKind, text: str) -> TraceNode:
         """Write a line."""
@@ -58,8 +59,15 @@ class Recorder:
         node.table_id, node.key, node.rule = table_id, key, rule
         self.here = node.below
 
-    def act(self, action: str, key: int) -> None:
-        """A packet with this flow key was sent somewhere: ``action`` says where."""
+    def act(self, action: str, key: int, priority: int = 0) -> None:
+        """A packet with this flow key was sent somewhere: ``action`` says where.
+
+        :param priority: with which priority.
+        """
+        if priority != self._priority:
+            shown = f"{priority:#x}" if priority else "0"
+            self.actions.append(f"set(skb_priority({shown}))")
+            self._priority = priority
         self.actions += changes(self._committed, key)
         self._committed = key
         self.actions.append(action)

@@ -19,6 +19,7 @@ from agent.openflow.fields import IN_PORT
 from agent.openflow.messages import PacketInReason
 from agent.packet.packet import Packet
 from drivers.interfaces import IRule
+from drivers.software.port import Port
 
 if TYPE_CHECKING:
     from drivers.software.pipeline import Pipeline
@@ -51,14 +52,16 @@ class More:
 
     :ivar budget: the copies of a packet share it.
     :ivar stack: what was pushed.
+    :ivar queue: the queue of ports that it is sent by; None: none.
     :ivar exited: whether no action that follows is executed, wherever it is.
     """
 
-    __slots__ = ("budget", "exited", "stack")
+    __slots__ = ("budget", "exited", "queue", "stack")
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.stack: list[int] = []
+        self.queue: int | None = None
         self.exited = False
 
 
@@ -87,7 +90,9 @@ class Run:
     def fork(self) -> Run:
         """A run of its own for a copy of the packet, which has hit nothing yet."""
         copy = type(self)(self.pipeline, self.packet.copy(), self.in_port)
-        copy.more = More(self.wants_more().budget)
+        more = self.wants_more()
+        copy.more = More(more.budget)
+        copy.more.queue = more.queue
         return copy
 
     def wants_more(self) -> More:
@@ -107,25 +112,39 @@ class Run:
         if number != self.in_port:
             port = self.pipeline.ports.get(number)
             if port is not None:
-                port.send(self.packet.frame())
+                self.send(port, self.packet.frame())
+
+    def send(self, port: Port, frame: bytes) -> None:
+        """Send a frame by the queue that was chosen, if any was."""
+        more = self.more
+        if more is None or more.queue is None:
+            port.send(frame)
+        else:
+            port.enqueue(frame, more.queue)
+
+    def set_queue(self, queue: int | None) -> int | None:
+        """Choose a queue for all that is sent from now on; returns what was chosen before."""
+        more = self.wants_more()
+        before, more.queue = more.queue, queue
+        return before
 
     def back(self) -> None:
         """Send it out where it came in."""
         port = self.pipeline.ports.get(self.in_port)
         if port is not None:
-            port.send(self.packet.frame())
+            self.send(port, self.packet.frame())
 
     def flood(self) -> None:
         """Send it out of every port that takes part in flooding."""
         frame = self.packet.frame()
         for port in self.pipeline.ports.flood(self.in_port):
-            port.send(frame)
+            self.send(port, frame)
 
     def to_all(self) -> None:
         """Send it out of every port."""
         frame = self.packet.frame()
         for port in self.pipeline.ports.all_but(self.in_port):
-            port.send(frame)
+            self.send(port, frame)
 
     def normal(self) -> None:
         """Let it go where an ordinary switch would send it."""

@@ -18,7 +18,7 @@ from agent.openflow.text import format_port
 from drivers.abilities import TraceKind
 from drivers.interfaces import Counters, IDriverHost, IRule, PacketInEvent
 from drivers.software.pipeline import Lookup
-from drivers.software.port import NO_FWD, PORT_DOWN, Port
+from drivers.software.port import NO_FWD, PORT_DOWN, Port, queue_priority
 from drivers.software.program import Step
 from drivers.software.recorder import Recorder
 from drivers.software.run import Run
@@ -96,10 +96,18 @@ class SilentPort(Port):
         super().__init__(port.number, port.name)
         self.config = port.config
         self.link = port.link
+        self.queues = port.queues
         self._pipeline = pipeline
+
+    def enqueue(self, frame: bytes, queue: int) -> None:
+        """Write by which queue it would go, too."""
+        self._say(queue_priority(queue) if queue in self.queues else 0)
 
     def send(self, frame: bytes) -> None:
         """Write where the packet would go."""
+        self._say(0)
+
+    def _say(self, priority: int) -> None:
         recorder = self._pipeline.recorder
         run = self._pipeline.run
         assert run is not None, "only a step sends"
@@ -110,7 +118,7 @@ class SilentPort(Port):
         else:
             if not self.link:
                 recorder.say(TraceKind.WARNING, f"port {self.name} has no link")
-            recorder.act(format_port(self.number), run.packet.key)
+            recorder.act(format_port(self.number), run.packet.key, priority)
 
 
 class LonelyHost(proxyForInterface(IDriverHost)):  # type: ignore[misc]

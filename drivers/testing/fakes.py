@@ -169,6 +169,7 @@ class FakeEntry:
 
     :ivar number: of a port, its number.
     :ivar type: of a port, its kind.
+    :ivar queues: of a port, the numbers of its queues.
     :ivar id: of a table, its number.
     :ivar size: of a table, the most rules it shall take.
     """
@@ -176,6 +177,7 @@ class FakeEntry:
     name: str | None = None
     number: int = 0
     type: str = "memory"
+    queues: tuple[int, ...] = ()
     id: int = 0
     size: int | None = None
 

@@ -120,6 +120,17 @@ class ConsistencyTests(FileCase):
             "every port of a bridge needs a name of its own",
         )
 
+    def test_in_band_queue(self) -> None:
+        """In-band control uses a queue that some port has, if any has one."""
+        port = "[[bridge.port]]\nnumber = 1\nname = 'a'\n"
+        text = BRIDGE + "in_band_queue = 5\n" + DRIVER + port
+        for queues in ("[]", "[5, 1]"):
+            self.load(f"{text}queues = {queues}\n")
+        self.refused(
+            f"{text}queues = [1, 6]\n",
+            "bridge[0].in_band_queue = 5: must be a queue of some port",
+        )
+
     def test_devices(self) -> None:
         """A device is a port of one bridge; ports in memory are each bridge's own."""
         port = "[[bridge.port]]\nnumber = 1\nname = 'eth1'\ntype = '{}'\n"

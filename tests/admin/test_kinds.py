@@ -25,7 +25,7 @@ class KeyErrorTests(FileCase):
         )
         self.refused(
             BRIDGE + DRIVER + "[[bridge.port]]\nnumber = 1\nname = 'p'\nspeed = 1",
-            "bridge[0].port[0].speed = 1: unknown key; allowed here: number, name, type",
+            "bridge[0].port[0].speed = 1: unknown key; allowed here: number, name, type, queues",
         )
         self.refused(
             BRIDGE + "controllers = [{ target = 'tcp:127.0.0.1', probe = 5 }]" + DRIVER,

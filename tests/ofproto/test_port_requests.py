@@ -38,16 +38,3 @@ class PortTests(SwitchTestCase):
         self.refused(errors.PORT_BAD_PORT, self.handle, of.PortMod(9, P1, 0, 0))
         self.refused(errors.PORT_BAD_HW_ADDR, self.handle, of.PortMod(2, P1, 1, 1))
         self.assertEqual(self.observer.port_statuses, [])
-
-    def test_queues(self) -> None:
-        """There are no queues, of ports that there are."""
-        for port in (1, of.ANY, of.Port.ALL):
-            self.assertEqual(
-                self.handle(of.QueueStatsRequest(port, xid=3)), of.QueueStatsReply([], 3)
-            )
-            self.assertEqual(
-                self.handle(of.QueueGetConfigRequest(port, 3)), of.QueueGetConfigReply(port, (), 3)
-            )
-        self.refused(errors.QUEUE_BAD_PORT, self.handle, of.QueueStatsRequest(9))
-        self.refused(errors.QUEUE_BAD_PORT, self.handle, of.QueueGetConfigRequest(9))
-        self.refused(errors.QUEUE_BAD_QUEUE, self.handle, of.QueueStatsRequest(1, 0))

@@ -29,6 +29,7 @@ from agent.openflow.actions import (
     SetField,
     SetMplsTtl,
     SetNwTtl,
+    SetQueue,
     SetVlanVid,
     WriteActions,
     WriteMetadata,
@@ -90,6 +91,11 @@ class SomeLimits:
     def has_meter(self, meter_id: int) -> bool:
         """Only meter 1."""
         return meter_id == 1
+
+    def check_queue(self, action: Enqueue | SetQueue) -> None:
+        """Any but 9."""
+        if action.queue_id == 9:
+            raise OpenFlowError(errors.BAD_QUEUE)
 
     def will_forget(self) -> None:
         """Count."""
@@ -211,6 +217,13 @@ class PortTests(ValidatorTestCase):
             self.accept(MATCH_ALL, apply(make(Port.MAX - 1)))
             for port in (0, Port.MAX, Port.MAX + 1, ANY):
                 self.refuse(errors.BAD_OUT_PORT, MATCH_ALL, apply(make(port)))
+
+    def test_queues(self) -> None:
+        """A queue must be there, whatever chooses it, and also when the list is known."""
+        for action in (SetQueue, lambda queue: Enqueue(1, queue)):
+            for _ in range(2):
+                self.accept(MATCH_ALL, apply(action(8)))
+                self.refuse(errors.BAD_QUEUE, MATCH_ALL, apply(action(9)))
 
     def test_reserved(self) -> None:
         """Reserved ports are those that the driver has, of which TABLE is for packet-outs."""

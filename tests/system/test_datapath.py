@@ -3,10 +3,14 @@ slow hardware, and what controllers do to ports and groups."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 import time
 
 from agent.openflow import actions as act
 from agent.openflow import messages as of
+from agent.openflow.errors import BAD_QUEUE
 from agent.openflow.group_messages import (
     Bucket,
     GroupCommand,
@@ -18,8 +22,8 @@ from agent.openflow.group_messages import (
 )
 from agent.openflow.match import MATCH_ALL, Match
 from tests.packet.frames import CORPUS
-from tests.system import test_ports
-from tests.system.agent import PROFILE
+from tests.system import need, test_ports
+from tests.system.agent import PROFILE, TIMEOUT
 from tests.system.network import Wire
 from tests.system.test_ports import FRAME, output
 
@@ -146,3 +150,51 @@ class FragmentTests(DatapathCase):
         one.send(fragment)
         one.send(FRAME)
         self.assertEqual(two.receive(), FRAME)
+
+
+class QueueTests(DatapathCase):
+    """Queues are classes of the kernel's traffic control."""
+
+    def test_classes(self) -> None:
+        """What a rule puts into a queue is sent by the class of that number, anything else by the
+        default one; the switch knows its queues and counts the same."""
+        need(shutil.which("tc"), "tc is missing: install iproute2")
+        hosts = [self.host(name) for name in ("p1", "p2")]
+        self.run_agent(
+            test_ports.PORT.format(1, "p1", "netdev"),
+            test_ports.PORT.format(2, "p2", "netdev") + "queues = [1, 2]\n",
+        )
+        self.tc("qdisc", "add", "dev", "p2", "root", "handle", "1:", "htb", "default", "9")
+        for number in ("2", "3", "9"):
+            handle = ("parent", "1:", "classid", f"1:{number}")
+            self.tc("class", "add", "dev", "p2", *handle, "htb", "rate", "1gbit")
+        self.control = control = self.watcher()
+        one, two = (self.wire(host) for host in hosts)
+        actions = (act.SetQueue(1), act.Output(2), act.SetQueue(2), act.Output(2), act.Output(2))
+        control.send(rule(act.ApplyActions(actions), in_port=1))
+        control.barrier()
+        one.send(FRAME)
+        for _ in range(3):
+            self.assertEqual(two.receive(), FRAME)
+        control.send(of.PacketOut(of.NO_BUFFER, of.Port.CONTROLLER, (act.Output(2),), FRAME, 7))
+        self.assertEqual(two.receive(), FRAME)
+        shown = self.tc("-s", "class", "show", "dev", "p2")
+        packets = re.findall(r"class htb (\S+) .*\n Sent \d+ bytes (\d+) pkt", shown)
+        self.assertEqual(dict(packets), {"1:2": "1", "1:3": "2", "1:9": "1"})
+        control.send(of.QueueStatsRequest(2, xid=8))
+        stats = control.expect(of.QueueStatsReply).queues
+        self.assertEqual([(q.queue_id, q.tx_packets) for q in stats], [(1, 1), (2, 2)])
+        control.send(of.QueueGetConfigRequest(2, 9))
+        queues = control.expect(of.QueueGetConfigReply).queues
+        self.assertEqual([queue.queue_id for queue in queues], [1, 2])
+        control.send(rule(act.ApplyActions((act.SetQueue(3),))))
+        error = control.expect(of.ErrorMessage)
+        self.assertEqual((error.type, error.code), BAD_QUEUE.numbers(of.OFP13))
+
+    def tc(self, *arguments: str) -> str:
+        """Run tc in the switch's namespace; returns what it prints."""
+        command = ("tc", "-n", self.switch, *arguments)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT)
+        need("qdisc kind is unknown" not in done.stderr, "this kernel has no htb")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout

@@ -42,6 +42,7 @@ class Device:
     :ivar settings: what ethtool says of it; None: nothing.
     :ivar busy: what sending by it fails with, if not 0.
     :ivar sent: what was sent by it.
+    :ivar priorities: with which priority each was.
     """
 
     index: int
@@ -52,6 +53,7 @@ class Device:
     settings: bytes | None = None
     busy: int = 0
     sent: list[bytes] = attrs.Factory(list)
+    priorities: list[int] = attrs.Factory(list)
 
 
 class FakeDescriptor:
@@ -90,6 +92,8 @@ class FakeDescriptor:
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         """Remember an option."""
         if option == link.SO_RCVBUFFORCE and CAP_NET_ADMIN in self.kernel.missing:
+            raise error(errno.EPERM)
+        if option == socket.SO_PRIORITY and value > 6 and CAP_NET_ADMIN in self.kernel.missing:
             raise error(errno.EPERM)
         if option in self.kernel.unknown_options:
             raise error(errno.ENOPROTOOPT)
@@ -162,6 +166,7 @@ class FakePacketSocket(FakeDescriptor):
         if device.busy:
             raise error(device.busy)
         device.sent.append(data[offload.HEADER.size :])
+        device.priorities.append(self.options.get((socket.SOL_SOCKET, socket.SO_PRIORITY), 0))
         return len(data)
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> Any:

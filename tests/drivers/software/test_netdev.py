@@ -48,9 +48,11 @@ class DeviceCase(SynchronousTestCase):
         self.events = captured.__enter__()
         self.addCleanup(captured.__exit__, None, None, None)
 
-    def open(self, *names: str) -> Ports:
+    def open(self, *names: str, queues: tuple[int, ...] = ()) -> Ports:
         """The ports 1, 2 ..., open."""
-        entries = [FakeEntry(name, n, type=self.kind) for n, name in enumerate(names, 1)]
+        entries = [
+            FakeEntry(name, n, type=self.kind, queues=queues) for n, name in enumerate(names, 1)
+        ]
         ports = Ports.configured(entries, self.kernel)
         ports.open(self.host, lambda port, frame: self.received.append(frame))
         self.addCleanup(ports.close)
@@ -494,3 +496,39 @@ def tcp(payload: int = 10) -> bytes:
     segment = bytes.fromhex("03e8 0050 00000001 00000002 5018 2000")
     segment += begun.to_bytes(2, "big") + bytes(2)
     return FRAME[:14] + header + addresses + segment + (bytes(range(256)) * 300)[:payload]
+
+
+class QueueTests(DeviceCase):
+    """Queues of a device."""
+
+    def test_priority(self) -> None:
+        """What is sent by a queue has its priority, anything else none; the kernel is only told of
+        changes."""
+        device = self.kernel.add("eth0")
+        port = self.open("eth0", queues=(1, 5))[1]
+        port.send(FRAME)
+        for queue in (1, 1, 5, 7):
+            port.enqueue(FRAME, queue)
+        port.send(FRAME)
+        self.assertEqual(device.priorities, [0, 0x10002, 0x10002, 0x10006, 0, 0])
+        self.assertEqual({q: c.packets for q, c in port.queues.items()}, {1: 2, 5: 1})
+
+    def test_device_gone(self) -> None:
+        """Without a device a packet is lost by its queue; the next device has queues as well."""
+        port = self.open("eth0", queues=(1,))[1]
+        port.enqueue(FRAME, 1)
+        device = self.kernel.add("eth0")
+        self.pump()
+        port.enqueue(FRAME, 1)
+        counters = port.queues[1]
+        self.assertEqual((counters.packets, counters.errors, device.priorities), (1, 1, [0x10002]))
+
+    def test_no_privilege(self) -> None:
+        """Whoever may not set priorities cannot have queues, and is told so at the start; without
+        queues there is no need to."""
+        self.kernel.add("eth0")
+        self.kernel.missing.add(CAP_NET_ADMIN)
+        error = self.assertRaises(PortError, self.open, "eth0", queues=(1,))
+        self.assertEqual(str(error), "port 1 (eth0): cannot have queues: Operation not permitted")
+        self.assertEqual(self.kernel.descriptors, {})
+        self.open("eth0")

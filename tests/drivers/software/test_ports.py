@@ -85,6 +85,15 @@ class PortsTests(SynchronousTestCase):
         self.assertEqual([port.number for port in ports], [1, 0xFFFFFFFE])
         self.assertEqual([port.name for port in ports.flood(1)], ["br0"])
 
+    def test_queues(self) -> None:
+        """A netdev has the queues that it is given, other ports can have none."""
+        (port,) = Ports.configured([FakeEntry("a", 1, type="netdev", queues=(0, 3))])
+        self.assertEqual(list(port.queues), [0, 3])
+        for kind in ("memory", "tap"):
+            entry = FakeEntry("a", 1, type=kind, queues=(0, 3))
+            error = self.assertRaises(OptionError, Ports.configured, [entry])
+            self.assertEqual((error.key, error.value), ("port.queues", [0, 3]))
+
     def test_kinds(self) -> None:
         """There are three kinds; another is refused."""
         entries = [FakeEntry(kind, n, type=kind) for n, kind in enumerate(KINDS)]
