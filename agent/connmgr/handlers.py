@@ -18,6 +18,7 @@ from agent.connmgr.roles import Role
 from agent.connmgr.settings import ConnectionKind
 from agent.ofproto.conditions import Postponed
 from agent.openflow import messages as of
+from agent.openflow.bundle_messages import BundleAdd, BundleControl
 from agent.openflow.errors import BAD_EXPERIMENTER, OpenFlowError
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ def _set_async(session: OFConn, message: of.SetAsync) -> None:
         session.miss_send_len = DEFAULT_MISS_SEND_LEN
 
 
+def _bundle_control(session: OFConn, message: BundleControl) -> None:
+    session.bundles.control(message)
+
+
+def _bundle_add(session: OFConn, message: BundleAdd) -> None:
+    session.bundles.add(message)
+
+
 def _experimenter(session: OFConn, message: of.Experimenter) -> None:
     raise OpenFlowError(BAD_EXPERIMENTER, f"experimenter {message.experimenter:#x}")
 
@@ -94,6 +103,8 @@ OWN: Final[dict[type, Callable[[OFConn, Any], None]]] = {
     of.GetAsyncRequest: _get_async,
     of.SetAsync: _set_async,
     of.Experimenter: _experimenter,
+    BundleControl: _bundle_control,
+    BundleAdd: _bundle_add,
     **nicira.OWN,
 }
 """Handlers by class of message."""

@@ -57,6 +57,9 @@ class Switch(Protocol):
     def handle(self, request: Any, requester: IRequester) -> Any:
         """See :meth:`agent.ofproto.ofproto.OFProto.handle`."""
 
+    def check(self, message: Any, requester: IRequester) -> None:
+        """See :meth:`agent.ofproto.ofproto.OFProto.check`."""
+
     def process(self, data: bytes, in_port: int) -> None:
         """See :meth:`agent.ofproto.ofproto.OFProto.process`."""
 

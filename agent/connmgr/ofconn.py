@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from agent.connmgr.asyncmsg import DEFAULT_ASYNC, DEFAULT_MISS_SEND_LEN
+from agent.connmgr.bundles import Bundles
 from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.handlers import OWN
 from agent.connmgr.interfaces import IFrameReceiver, Owner, Switch
@@ -115,6 +116,7 @@ class OFConn(Speaker):
         primary = settings.kind is ConnectionKind.PRIMARY
         self._miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
         self.packets = Packets(self, switch, clock)
+        self.bundles = Bundles(self, switch, clock)
         self._switch = switch
         self._clock = clock
         self._received = self.traffic.received
@@ -140,6 +142,11 @@ class OFConn(Speaker):
     def waiting_xid(self) -> int | None:
         """The xid of the postponed message; None when there is none."""
         return None if self._waiting is None else self._waiting[0].xid
+
+    @property
+    def held_up(self) -> bool:
+        """Whether we do not execute now what the peer may have sent."""
+        return self._condition is not None or not self.channel.reading
 
     @property
     def slave(self) -> bool:
@@ -204,6 +211,7 @@ class OFConn(Speaker):
             waiter.cancel()
         self._waiting = self._condition = None
         self.packets.stop()
+        self.bundles.stop()
         self.outstanding.forget()
         self._switch.release(self)
         self.roles.leave(self)

@@ -18,6 +18,9 @@ from twisted.internet.defer import Deferred
 from agent.ofproto.conditions import Condition
 from agent.ofproto.operations import OperationGroup
 
+BUNDLE: Final = -1
+"""Stands for the number of a buffer where a group is that of a bundle."""
+
 MAX_REPLIES: Final = 16
 """Replies being prepared for one connection; each may be a table's worth."""
 
@@ -63,7 +66,8 @@ class Outstanding:
     """The accounts of one connection.
 
     :ivar groups: groups in flight, oldest first, each with the number of the buffer whose packet is
-        to be processed when it has succeeded (or ``NO_BUFFER``).  The connection adds to it.
+        to be processed when it has succeeded (or ``NO_BUFFER``, or :data:`BUNDLE`).  The connection
+        adds to it.
     :ivar packets: those that are to be processed, each with the port it came in on.
     :ivar replies: replies being prepared.
     """

@@ -30,6 +30,9 @@ class Limits:
         dropped.
     :ivar notices: messages which must not be lost, sent to a peer who does not read, after which
         it is cut off.
+    :ivar bundles: bundles that are not committed yet.
+    :ivar bundle_messages: messages in all of them.
+    :ivar bundle_bytes: their bytes.
     :ivar close_timeout: seconds that a closing connection has for its last words.
     """
 
@@ -43,6 +46,9 @@ class Limits:
     queued_streams: int = 2
     packet_ins: int = 100
     notices: int = 65536
+    bundles: int = 16
+    bundle_messages: int = 16384
+    bundle_bytes: int = 4 * 1024 * 1024
     close_timeout: float = 5.0
 
 

@@ -15,11 +15,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from agent.connmgr.bundles import Bundles
 from agent.connmgr.framing import FrameProtocol
-from agent.connmgr.outstanding import Outstanding
+from agent.connmgr.outstanding import BUNDLE, Outstanding
 from agent.connmgr.packets import Packets
 from agent.connmgr.settings import Limits
 from agent.connmgr.traffic import Traffic
+from agent.ofproto.bundles import BundleGroup
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import encode, encode_error, encode_parts, header
@@ -59,11 +61,14 @@ class Speaker:
     :ivar outstanding: what the peer was promised and has not got yet.
     :ivar channel: its frames; there from the moment there is a transport.
     :ivar packets: those that it is sent, and sends back.
+    :ivar bundles: those that it has not committed yet.
+    :ivar limits: what it may cost.
     """
 
     _log = Logger()
     channel: FrameProtocol
     packets: Packets
+    bundles: Bundles
 
     def __init__(self, name: str, limits: Limits, traffic: Traffic) -> None:
         self.name = name
@@ -74,7 +79,7 @@ class Speaker:
         self.counters = Counters()
         self.outstanding = Outstanding()
         self._groups = self.outstanding.groups
-        self._limits = limits
+        self.limits = limits
         self._notices = 0
 
     def fail(self, text: str) -> None:
@@ -92,7 +97,7 @@ class Speaker:
         """
         if not self.channel.choked:
             self._notices = 0
-        elif self._notices >= self._limits.notices:
+        elif self._notices >= self.limits.notices:
             self.fail(f"{self._notices} messages not read")
             return
         else:
@@ -105,7 +110,7 @@ class Speaker:
         :param make: makes the message, if there is one to be sent; None: it cannot be said.
         """
         channel = self.channel
-        if channel.choked and channel.queued >= self._limits.packet_ins:
+        if channel.choked and channel.queued >= self.limits.packet_ins:
             self.counters.packet_ins_dropped += 1
             self.traffic.packet_ins_dropped["unread"] += 1
             return
@@ -125,9 +130,12 @@ class Speaker:
         if group in groups:
             buffer_id = groups.pop(group)
             error = group.error
-            if error is not None:
-                if not isinstance(error, OpenFlowError):
-                    error = OpenFlowError(FLOW_MOD_UNKNOWN, str(error))
+            if error is not None and not isinstance(error, OpenFlowError):
+                error = OpenFlowError(FLOW_MOD_UNKNOWN, str(error))
+            if buffer_id == BUNDLE:
+                assert isinstance(group, BundleGroup)
+                self.bundles.ended(group, error)
+            elif error is not None:
                 self.refuse(error, group.request, group.xid)
             elif buffer_id != NO_BUFFER:
                 self.packets.release(buffer_id, group.request, group.xid)

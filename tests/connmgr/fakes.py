@@ -116,6 +116,9 @@ class FakeSwitch:
             return of.FeaturesReply(1, 0, 1, xid=request.xid)
         raise OpenFlowError(BAD_TYPE)
 
+    def check(self, message: Any, requester: IRequester) -> None:
+        """Whatever it is, it can be part of a bundle."""
+
     def process(self, data: bytes, in_port: int) -> None:
         """Remember."""
         self.processed.append((data, in_port))
