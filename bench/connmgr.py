@@ -95,6 +95,9 @@ class Switch:
     def process(self, data: bytes, in_port: int) -> None:
         """No packet is ever kept."""
 
+    def forgo(self, requester: Any) -> None:
+        """Nobody is promised anything."""
+
     def release(self, requester: Any) -> None:
         """Nothing is kept."""
 

@@ -249,6 +249,8 @@ class FrameProtocol(Protocol):
         try:
             if not self._replies.overfull():
                 left = self._share(left)
+            elif self._held:
+                self._receiver.frame_held_up()
         finally:
             self._working = False
         if self.lost:

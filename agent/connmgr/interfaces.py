@@ -33,6 +33,12 @@ class IFrameReceiver(Interface):
         :returns: as for :meth:`frame_received`.
         """
 
+    def frame_held_up() -> None:
+        """The peer shall read before the frame that had to wait is tried again: that may take long.
+
+        Called when the receiver has called :meth:`FrameProtocol.wake`; :meth:`retry` follows.
+        """
+
     def frame_overtakes(frame: bytes) -> bool:
         """A frame that has arrived behind one that waits.
 
@@ -62,6 +68,9 @@ class Switch(Protocol):
 
     def process(self, data: bytes, in_port: int) -> None:
         """See :meth:`agent.ofproto.ofproto.OFProto.process`."""
+
+    def forgo(self, requester: IRequester) -> None:
+        """See :meth:`agent.ofproto.ofproto.OFProto.forgo`."""
 
     def release(self, requester: IRequester) -> None:
         """See :meth:`agent.ofproto.ofproto.OFProto.release`."""

@@ -328,7 +328,7 @@ class OFConn(Speaker):
                 return True
             if self.role is Role.SLAVE and modifies(message):
                 # It may have been promised a place in flight before it was demoted.
-                self._switch.release(self)
+                self._switch.forgo(self)
                 raise OpenFlowError(IS_SLAVE)
             replies = self.outstanding.replies
             if replies and len(replies) >= MAX_REPLIES and kind not in MODIFYING:
@@ -373,6 +373,12 @@ class OFConn(Speaker):
             self._waiting_since = None
         return goes_on
 
+    def frame_held_up(self) -> None:
+        """Let others have the place in flight that the message may have been promised."""
+        # Before its condition has cleared it would lose its turn, and nobody would tell it.
+        if self._ready:
+            self._switch.forgo(self)
+
     def _postpone(self, message: of.Message, frame: bytes, condition: Condition) -> None:
         self._waiting = (message, frame)
         self._condition = condition
@@ -388,7 +394,10 @@ class OFConn(Speaker):
             self.traffic.waits[self._condition.reason].add(waited)
         # Whoever has cleared the condition is not to be re-entered.
         self._ready = True
-        self.channel.wake()
+        if self.channel.lost:
+            self._switch.forgo(self)
+        else:
+            self.channel.wake()
 
     @staticmethod
     def _given_up(failure: Failure) -> None:

@@ -94,6 +94,9 @@ class Snoop:
         """Nothing ever waits."""
         return True
 
+    def frame_held_up(self) -> None:
+        """Nothing ever waits."""
+
     def frame_overtakes(self, frame: bytes) -> bool:
         """Nothing ever waits."""
         return True

@@ -286,6 +286,11 @@ class OFProto:
         """
         self.bundles.check(message, requester)
 
+    def forgo(self, requester: IRequester) -> None:
+        """A requester cannot use now the place in flight which it may have been promised; it waits
+        for none."""
+        self.admission.forgo(requester)
+
     def release(self, requester: IRequester) -> None:
         """A requester is gone; what it has in flight runs on."""
         self.admission.forgo(requester)

@@ -91,6 +91,7 @@ class FakeSwitch:
     :ivar groups: one for each flow_mod, unless ``on`` says otherwise.
     :ivar processed: packets, each with its port, that the tables were to process.
     :ivar released: the requesters that are gone.
+    :ivar forgone: those that could not use a place.
     """
 
     name = "br0"
@@ -101,6 +102,7 @@ class FakeSwitch:
         self.groups: list[FakeGroup] = []
         self.processed: list[tuple[bytes, int]] = []
         self.released: list[IRequester] = []
+        self.forgone: list[IRequester] = []
 
     def handle(self, request: Any, requester: IRequester) -> Any:
         """A group for a flow_mod, a reply for FEATURES_REQUEST, else what ``on`` says."""
@@ -122,6 +124,10 @@ class FakeSwitch:
     def process(self, data: bytes, in_port: int) -> None:
         """Remember."""
         self.processed.append((data, in_port))
+
+    def forgo(self, requester: IRequester) -> None:
+        """Remember."""
+        self.forgone.append(requester)
 
     def release(self, requester: IRequester) -> None:
         """Remember."""
@@ -172,6 +178,7 @@ class FakeReceiver:
         self.holds: list[bytes] = []
         self.ready = False
         self.retries = 0
+        self.held_up = 0
         self.refused: list[tuple[bytes, ErrorCode]] = []
         self.lost = 0
         self.on_frame: Callable[[bytes], object] = lambda frame: None
@@ -191,6 +198,10 @@ class FakeReceiver:
         self.retries += 1
         ready, self.ready = self.ready, False
         return ready
+
+    def frame_held_up(self) -> None:
+        """Count."""
+        self.held_up += 1
 
     def frame_overtakes(self, frame: bytes) -> bool:
         """Echo requests do."""

@@ -281,7 +281,7 @@ class BackPressureTests(FramingCase):
         receiver.ready = True
         peer.protocol.wake()
         self.clock.turn()
-        self.assertEqual(receiver.retries, tried)
+        self.assertEqual((receiver.retries, receiver.held_up), (tried, 1))
         peer.transport.unchoke()
         self.clock.turn()
         self.assertEqual(receiver.retries, tried + 1)

@@ -195,6 +195,56 @@ class PlacesTests(SwitchCase):
         self.finish(2)
         self.assertEqual(modest.received(), [of.BarrierReply(100)])
 
+    def test_does_not_read(self) -> None:
+        """Who does not read what it asked for keeps nobody else from a place that it waited for,
+        and has its turn when it has read."""
+        deaf, other = self.peer(), self.peer()
+        self.send(other, flow_mod(1, port=1), flow_mod(2, port=2))
+        self.send(deaf, flow_mod(3, port=3))
+        deaf.transport.choke()
+        self.send(deaf, *(of.EchoRequest(xid=xid) for xid in range(200)))
+        self.assertFalse(deaf.protocol.reading)
+        self.finish(2)
+        self.send(other, *(flow_mod(xid, port=xid) for xid in (4, 5, 6)), of.BarrierRequest(7))
+        self.assertEqual(len(self.driver.in_flight), 2)
+        self.finish(3)
+        self.assertEqual(other.received(), [of.BarrierReply(7)])
+        self.assertNotIn(Match.of(in_port=3), self.rules())
+        deaf.transport.unchoke()
+        self.clock.turn(10)
+        self.finish()
+        self.assertIn(Match.of(in_port=3), self.rules())
+        self.assertEqual(len(self.switch.admission), 0)
+
+    def test_closing(self) -> None:
+        """Nor does one whose connection is being closed, and takes its time."""
+        leaving, other = self.peer(), self.peer()
+        self.send(other, flow_mod(1, port=1), flow_mod(2, port=2))
+        self.send(leaving, flow_mod(3, port=3))
+        leaving.transport.lingering = True
+        leaving.protocol.close()
+        self.finish(2)
+        self.send(other, flow_mod(4, port=4), flow_mod(5, port=5))
+        self.assertEqual(len(self.driver.in_flight), 2)
+        leaving.transport.abortConnection()
+        self.assertEqual(len(self.switch.admission), 0)
+
+    def test_does_not_read_yet(self) -> None:
+        """Who has not been promised a place keeps its turn meanwhile."""
+        late, other = self.peer(), self.peer()
+        self.send(other, flow_mod(1, port=1), flow_mod(2, port=2))
+        self.send(late, flow_mod(3, port=3))
+        self.send(other, flow_mod(4, port=4))
+        late.transport.choke()
+        self.send(late, *(of.EchoRequest(xid=xid) for xid in range(200)))
+        late.protocol.wake()
+        self.clock.turn(3)
+        late.transport.unchoke()
+        self.clock.turn(10)
+        self.finish()
+        self.assertIn(Match.of(in_port=3), self.rules())
+        self.assertNotIn(Match.of(in_port=4), self.rules())
+
     def test_demoted(self) -> None:
         """A slave that was promised a place before it was demoted gives it back."""
         master, slave, other = self.peer(), self.peer(), self.peer()
