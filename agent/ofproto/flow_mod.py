@@ -31,7 +31,7 @@ from agent.ofproto.conditions import Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.ledger import OperationLedger
 from agent.ofproto.numbered import Naming
-from agent.ofproto.operations import Operation, OperationGroup, StagedGroup
+from agent.ofproto.operations import Operation, OperationGroup, Overwrite, StagedGroup
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import Criteria, FlowTable
 from agent.ofproto.validate import Validator
@@ -241,7 +241,8 @@ class FlowMods:
             now,
             now,
         )
-        operation = (Operation(kind, rule, old, table),)
+        make = Operation if old is None else Overwrite
+        operation = (make(kind, rule, old, table),)
         if victim is None:
             return OperationGroup(self._ledger, requester, request.xid, operation)
         # There is room when the hardware has deleted the victim, and not if it cannot.

@@ -51,10 +51,11 @@ class NetOperation(Operation):
     :ivar number: the last of the messages that changed it.
     """
 
-    __slots__ = ("deleted", "number")
+    __slots__ = ("deleted", "number", "overwrites")
 
     number: int
     deleted: bool
+    overwrites: bool
 
 
 @attrs.define
@@ -67,6 +68,7 @@ class _Change:
     number: int = 0
     reason: int = 0
     deleted: bool = False
+    added: bool = False
     local: bool = True
 
     def operation(self) -> NetOperation | None:
@@ -86,6 +88,7 @@ class _Change:
             made = NetOperation(kind, after, before, self.place, self.reason, self.local)
         made.number = self.number
         made.deleted = self.deleted and made.kind is OperationKind.REPLACE
+        made.overwrites = self.added and made.old is not None
         return made
 
 
@@ -111,6 +114,7 @@ def net_change(journal: Iterable[tuple[int, Operation]]) -> list[NetOperation]:
             change.deleted = True
         else:
             change.after = entry
+            change.added |= operation.kind is ADD or operation.overwrites
     made = (change.operation() for change in changes.values())
     return [operation for operation in made if operation is not None]
 

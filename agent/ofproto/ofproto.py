@@ -28,6 +28,7 @@ from agent.ofproto.interfaces import IRequester, ISwitchObserver
 from agent.ofproto.learning import Learning
 from agent.ofproto.ledger import OperationLedger
 from agent.ofproto.meters import Meter, MeterMods
+from agent.ofproto.monitors import FlowChanges
 from agent.ofproto.numbered_statistics import NumberedStatistics
 from agent.ofproto.operations import Operation, OperationGroup
 from agent.ofproto.pipeline import UNTOLD, Pipeline
@@ -115,6 +116,7 @@ class OFProto:
     :ivar driver: its hardware.
     :ivar tables: the flow tables, by number.
     :ivar ledger: the operations in flight.
+    :ivar changes: what becomes of rules, for those who watch.
     :ivar flushing: the flush under way, if any.
     :ivar observer: who hears what it says by itself; set before :meth:`start`.
     :ivar reactor: the clock, for the driver.
@@ -175,6 +177,7 @@ class OFProto:
             self._recall,
         )
         self.flushing: Flush | None = None
+        self.changes = FlowChanges(name, clock)
         self.expiry = Expiry(clock, driver.refresh, self._expire)
         self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {
             of.FeaturesRequest: self._features,
@@ -198,6 +201,7 @@ class OFProto:
         self.driver.start(self)
         offered = self.capabilities.tables
         self.tables = [FlowTable(table, table.table_id in self._evicting) for table in offered]
+        self.changes.tables = self.tables
         self.flow_mods = FlowMods(
             self.tables, [Validator(table, self) for table in offered], self.ledger, self.reactor
         )
@@ -235,6 +239,7 @@ class OFProto:
         self.expiry.stop()
         if self.learning is not None:
             self.learning.stop()
+        self.changes.stop()
         self.ledger.stop()
         return self.driver.stop()
 
@@ -424,6 +429,8 @@ class OFProto:
         learning = self.learning
         if learning is not None and learning.tracking:
             learning.committed(operation)
+        if self.changes.watchers:
+            self.changes.committed(operation)
         rule: Rule = operation.rule
         if operation.kind is OperationKind.DELETE:
             self.expiry.forget(rule)

@@ -123,9 +123,12 @@ class Operation:
     :ivar state: where it is.
     :ivar failures: how often the driver could not do it.
     :ivar deleted: of a REPLACE, whether its old entry is to be told of as deleted, for ``reason``.
+    :ivar overwrites: whether it adds an entry where there is one already; to the driver that is a
+        REPLACE or a MODIFY, but some want to know (:mod:`agent.ofproto.monitors`).
     """
 
     deleted: bool = False
+    overwrites: bool = False
 
     __slots__ = ("failures", "group", "kind", "local", "old", "place", "reason", "rule", "state")
 
@@ -171,6 +174,14 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"<Operation {self.kind.value} in {self.place.name}: {self.state.value}>"
+
+
+class Overwrite(Operation):
+    """An operation that adds an entry where there is one already."""
+
+    __slots__ = ()
+
+    overwrites = True
 
 
 @implementer(IOperation)

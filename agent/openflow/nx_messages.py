@@ -139,7 +139,7 @@ class FlowUpdate:
 
     :ivar event: ADDED, DELETED or MODIFIED.
     :ivar reason: of DELETED, :class:`~agent.openflow.constants.RemovedReason`; else 0.
-    :ivar instructions: none of DELETED, and none unless the monitor wants ACTIONS.
+    :ivar instructions: of DELETED, what they were; none unless the monitor wants ACTIONS.
     """
 
     event: int
