@@ -17,6 +17,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from agent.connmgr.framing import FrameProtocol
@@ -24,6 +25,7 @@ from agent.connmgr.ofconn import OFConn
 from agent.connmgr.roles import Roles
 from agent.connmgr.settings import SessionSettings
 from agent.ofproto.conditions import Condition, Postponed
+from agent.ofproto.monitors import FlowChanges
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.actions import ApplyActions, Output
@@ -77,6 +79,7 @@ class Switch:
 
     def __init__(self) -> None:
         self.groups: list[OperationGroup] = []
+        self.changes = FlowChanges(self.name, Clock())
         self.conditions: dict[Any, Text] | None = None
 
     def handle(self, request: Any, requester: Any) -> OperationGroup:

@@ -137,6 +137,8 @@ class FrameProtocol(Protocol):
         if self.lost:
             return
         self._replies.flush(self.transport)
+        if not self._replies.choked:
+            self._receiver.drained()
         if self._held or self.backlog:
             self.wake()
         elif not self._working:
@@ -161,6 +163,11 @@ class FrameProtocol(Protocol):
     def queued(self) -> int:
         """Messages that wait for the transport."""
         return len(self._replies)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of these messages, but for streams."""
+        return self._replies.size
 
     def greeted(self) -> None:
         """A version is agreed on: frames may have any length from now on."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 
-from agent.connmgr import nicira
+from agent.connmgr import monitors, nicira
 from agent.connmgr.asyncmsg import DEFAULT_MISS_SEND_LEN
 from agent.connmgr.roles import Role
 from agent.connmgr.settings import ConnectionKind
@@ -55,6 +55,7 @@ def _barrier(session: OFConn, message: of.BarrierRequest) -> None:
     if session.outstanding:
         raise Postponed(session.outstanding.drained())
     session.traffic.barriers.add(session.waited)
+    session.monitors.catch_up()
     session.send(of.BarrierReply(message.xid))
 
 
@@ -106,5 +107,6 @@ OWN: Final[dict[type, Callable[[OFConn, Any], None]]] = {
     BundleControl: _bundle_control,
     BundleAdd: _bundle_add,
     **nicira.OWN,
+    **monitors.HANDLERS,
 }
 """Handlers by class of message."""

@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from agent.ofproto.interfaces import IRequester
+from agent.ofproto.monitors import FlowChanges
 from agent.openflow.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class IFrameReceiver(Interface):
         :returns: whether it has been dealt with.  Otherwise it comes again, in its turn.
         """
 
+    def drained() -> None:
+        """Everything that was to be sent has been handed to the transport, which had been full."""
+
     def frame_refused(head: bytes, code: ErrorCode, text: str) -> None:
         """What follows is no frame.  The receiver has to close the connection.
 
@@ -59,6 +63,7 @@ class Switch(Protocol):
     """The switch, as a session needs it: :class:`agent.ofproto.ofproto.OFProto`."""
 
     name: str
+    changes: FlowChanges
 
     def handle(self, request: Any, requester: IRequester) -> Any:
         """See :meth:`agent.ofproto.ofproto.OFProto.handle`."""

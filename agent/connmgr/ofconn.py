@@ -26,6 +26,7 @@ from agent.connmgr.bundles import Bundles
 from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.handlers import OWN
 from agent.connmgr.interfaces import IFrameReceiver, Owner, Switch
+from agent.connmgr.monitors import FlowMonitors
 from agent.connmgr.negotiation import agree, error_version
 from agent.connmgr.nicira import Formats
 from agent.connmgr.outstanding import MAX_REPLIES
@@ -88,6 +89,7 @@ class OFConn(Speaker):
     :ivar async_config: its masks of asynchronous messages.
     :ivar formats: what it has chosen of Nicira's extensions.
     :ivar controller_id: a packet may be for the controllers of one id only.
+    :ivar monitors: the flow monitors that it has set up.
     :ivar admitted: whether the controller has done more than greet us.
     """
 
@@ -117,6 +119,7 @@ class OFConn(Speaker):
         self._miss_send_len = DEFAULT_MISS_SEND_LEN if primary else 0
         self.packets = Packets(self, switch, clock)
         self.bundles = Bundles(self, switch, clock)
+        self.monitors = FlowMonitors(self, switch, clock)
         self._switch = switch
         self._clock = clock
         self._received = self.traffic.received
@@ -212,6 +215,7 @@ class OFConn(Speaker):
         self._waiting = self._condition = None
         self.packets.stop()
         self.bundles.stop()
+        self.monitors.stop()
         self.outstanding.forget()
         self._switch.release(self)
         self.roles.leave(self)
@@ -403,6 +407,10 @@ class OFConn(Speaker):
     def _given_up(failure: Failure) -> None:
         """The waiter was cancelled, with the session."""
         failure.trap(CancelledError)
+
+    def drained(self) -> None:
+        """Go on telling what flow monitors see."""
+        self.monitors.drained()
 
     def frame_overtakes(self, frame: bytes) -> bool:
         """Answer echo requests while a message waits, so that slow hardware costs no connection."""

@@ -33,6 +33,9 @@ class Limits:
     :ivar bundles: bundles that are not committed yet.
     :ivar bundle_messages: messages in all of them.
     :ivar bundle_bytes: their bytes.
+    :ivar flow_monitors: monitors of one session.
+    :ivar monitor_backlog: bytes in our queue, while the transport is full, above which flow
+        monitors pause; as in Open vSwitch.
     :ivar close_timeout: seconds that a closing connection has for its last words.
     """
 
@@ -49,6 +52,8 @@ class Limits:
     bundles: int = 16
     bundle_messages: int = 16384
     bundle_bytes: int = 4 * 1024 * 1024
+    flow_monitors: int = 256
+    monitor_backlog: int = 128 * 1024
     close_timeout: float = 5.0
 
 

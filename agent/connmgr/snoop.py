@@ -97,6 +97,9 @@ class Snoop:
     def frame_held_up(self) -> None:
         """Nothing ever waits."""
 
+    def drained(self) -> None:
+        """There is nothing that would have waited for it."""
+
     def frame_overtakes(self, frame: bytes) -> bool:
         """Nothing ever waits."""
         return True

@@ -242,5 +242,7 @@ class FlowChanges:
                 if rule.pending is None:
                     yield rule
             for operation in table.pending:
-                if operation.old is not None and criteria.selects(operation.old):
-                    yield operation.old
+                old = operation.old
+                # What is in no table (agent.ofproto.ghosts) has no change of a table.
+                if operation.place is table and old is not None and criteria.selects(old):
+                    yield old

@@ -20,6 +20,7 @@ from agent.connmgr.roles import Roles
 from agent.connmgr.settings import DEFAULT_LIMITS, Limits, SessionSettings
 from agent.ofproto.conditions import Condition
 from agent.ofproto.interfaces import IRequester
+from agent.ofproto.monitors import FlowChanges
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import decode, encode, header
@@ -92,6 +93,7 @@ class FakeSwitch:
     :ivar processed: packets, each with its port, that the tables were to process.
     :ivar released: the requesters that are gone.
     :ivar forgone: those that could not use a place.
+    :ivar changes: there are none.
     """
 
     name = "br0"
@@ -103,6 +105,7 @@ class FakeSwitch:
         self.processed: list[tuple[bytes, int]] = []
         self.released: list[IRequester] = []
         self.forgone: list[IRequester] = []
+        self.changes = FlowChanges(self.name, Clock())
 
     def handle(self, request: Any, requester: IRequester) -> Any:
         """A group for a flow_mod, a reply for FEATURES_REQUEST, else what ``on`` says."""
@@ -181,6 +184,7 @@ class FakeReceiver:
         self.held_up = 0
         self.refused: list[tuple[bytes, ErrorCode]] = []
         self.lost = 0
+        self.drains = 0
         self.on_frame: Callable[[bytes], object] = lambda frame: None
 
     def connection_made(self, channel: FrameProtocol) -> None:
@@ -215,6 +219,10 @@ class FakeReceiver:
         """Remember, and close."""
         self.refused.append((head, code))
         self.channel.close()
+
+    def drained(self) -> None:
+        """Count."""
+        self.drains += 1
 
     def connection_lost(self, reason: Failure) -> None:
         """Count."""

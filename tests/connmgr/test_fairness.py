@@ -212,6 +212,40 @@ class BackPressureTests(FramingCase):
         self.assertTrue(peer.protocol.reading)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_drained(self) -> None:
+        """The receiver is told when everything was sent that had to wait, not before, and can send
+        more then."""
+        receiver, peer = self.channel()
+        sent = [frame(xid=xid, body=bytes(40_000)) for xid in range(5)]
+        peer.transport.choke()
+        for data in sent:
+            peer.protocol.send(data)
+        self.assertEqual(peer.protocol.unsent, sum(map(len, sent)))
+        written = peer.transport.writeSequence
+
+        def write(data: list[bytes]) -> None:
+            written(data)
+            if len(frames_of(peer.transport.value())) < 5:
+                peer.transport.choke()
+
+        peer.transport.writeSequence = write  # type: ignore[method-assign]
+        peer.transport.unchoke()
+        self.assertEqual((receiver.drains, len(frames_of(peer.transport.value()))), (0, 2))
+        peer.transport.unchoke()
+        self.assertEqual(receiver.drains, 0)
+        peer.transport.unchoke()
+        self.assertEqual((receiver.drains, peer.protocol.unsent), (1, 0))
+        self.assertEqual(frames_of(peer.transport.value()), sent)
+
+    def test_drained_too_late(self) -> None:
+        """A receiver whose connection is being closed is not told."""
+        receiver, peer = self.channel()
+        peer.transport.lingering = True
+        peer.transport.choke()
+        peer.protocol.close()
+        peer.protocol.resumeProducing()
+        self.assertEqual(receiver.drains, 0)
+
     def test_bytes(self) -> None:
         """A few large replies count like many small ones."""
         receiver, peer = self.answering(Limits(queued_bytes=100_000))

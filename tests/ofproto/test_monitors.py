@@ -14,6 +14,7 @@ from agent.openflow import messages as of
 from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.nx_messages import FlowMonitor, FlowMonitorFlags, FlowUpdateEvent
 from agent.openflow.nx_messages import FlowUpdateEvent as Event
+from drivers.interfaces import OperationKind
 from tests.ofproto.bundling import BundleTestCase
 from tests.ofproto.numbered import (
     G_ADD,
@@ -460,6 +461,18 @@ class SnapshotTests(WatchedCase):
                 for event, match in self.told():
                     (seen.discard if event is DELETED else seen.add)(match)
                 self.assertEqual(seen, set(self.matches()))
+
+    def test_ghosts(self) -> None:
+        """What the hardware may have of an addition that was given up is not seen, and its deletion
+        is not told."""
+        self.start(ADD, PORT1)
+        self.driver.lose(done=True)
+        self.clock.pump([5.0] * 20)
+        self.assertEqual([op.kind for op in self.driver.in_flight], [OperationKind.DELETE])
+        self.assertEqual(self.seen(), [])
+        self.driver.finish_all()
+        self.assertEqual(self.told(), [])
+        self.assert_settled()
 
     def test_filters(self) -> None:
         """A monitor sees the rules of its table, its match and its port."""
