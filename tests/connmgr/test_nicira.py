@@ -158,16 +158,6 @@ class NiciraSessionTests(SynchronousTestCase):
         self.exchange(SetControllerId(7))
         self.assertEqual(self.session.controller_id, 7)
 
-    def test_a14_a_new_session_has_chosen_nothing(self) -> None:
-        """What a session has set is gone with it."""
-        self.exchange(FlowModTableId(True), SetFlowFormat(FlowFormat.NXM), SetControllerId(7))
-        again = OFConn(
-            "br0<->test", self.switch, self.clock, self.session.settings, Roles(), FakeOwner()
-        )
-        self.assertFalse(again.formats.table_in_command)
-        self.assertEqual(again.formats.flow_format, FlowFormat.OPENFLOW10)
-        self.assertEqual(again.controller_id, 0)
-
     def test_cookies(self) -> None:
         """NXT_FLOW_MOD: rules are chosen by cookie, and a MODIFY changes cookies when it says so;
         it adds a rule only when no cookie was to be matched and one is given."""
