@@ -174,13 +174,32 @@ class SessionRegressionTests(SwitchCase):
         message that waited is dropped with all behind it."""
         peer, other = self.peer(), self.peer()
         self.send(peer, rule(1), rule(2, port=2), rule(3, cookie=9), rule(4, port=4))
+        awaited = next(iter(self.switch.ledger.groups))
+        self.assertEqual(len(awaited._waiters or ()), 1)
         peer.transport.lose(ConnectionLost())
+        self.assertEqual(len(awaited._waiters or ()), 0)
         self.driver.fail(0, REFUSED)
         self.clock.turn(4)
         self.finish()
         self.assertEqual(self.rules(), [Match.of(in_port=2)])
         self.assertEqual((peer.received(), other.received()), ([], []))
         self.assertEqual(self.driver.in_flight, [])
+
+    def test_a25_place(self) -> None:
+        """The place in flight that a connection waits for, or was promised, is another's when it is
+        lost."""
+        self.switch.admission.limit = 1
+        busy, first, second, third = (self.peer() for _ in range(4))
+        for number, peer in enumerate((busy, first, second, third), 1):
+            self.send(peer, rule(number, port=number))
+        first.transport.lose(ConnectionLost())
+        self.driver.finish()  # it is the second's turn, which has not come yet
+        second.transport.lose(ConnectionLost())
+        self.clock.turn(4)
+        self.assertEqual(len(self.driver.in_flight), 1)
+        self.finish()
+        self.assertEqual(len(self.switch.admission), 0)
+        self.assertEqual(self.rules(), [Match.of(in_port=1), Match.of(in_port=4)])
 
 
 class PressureTests(SessionCase):

@@ -34,6 +34,7 @@ from tests.ofproto.stage import (
     SEND_FLOW_REM,
     Requester,
     SwitchTestCase,
+    essence,
     output,
 )
 
@@ -113,12 +114,15 @@ class RegressionTests(SwitchTestCase):
             self.start(MODIFY, PORT1, instructions=output(9)),
             self.start(ADD, PORT2, requester=self.internal),
         ]
-        waiters = [group.wait() for group in groups]
         operations = list(self.driver.in_flight)
+        last = self.send(ADD, PORT3)  # the driver has not been given it yet
+        assert last is not None
+        groups.append(last)
+        waiters = [group.wait() for group in groups]
         self.successResultOf(self.switch.stop())
         for waiter in waiters:
             self.successResultOf(waiter)
-        self.assertEqual([group.ended for group in groups], [True, True])
+        self.assertEqual([group.ended for group in groups], [True, True, True])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         for operation in operations:
             operation.complete()
@@ -268,6 +272,24 @@ class RegressionTests(SwitchTestCase):
         self.driver.finish()
         self.assertIsNone(newer.error)
 
+    def test_a17_late_deletion(self) -> None:
+        """Nor does the late end of a deletion that was given up bring the old rule back."""
+        old = self.add(PORT1)
+        self.start(DELETE)
+        late = self.driver.lose()
+        for _ in range(16):
+            self.clock.advance(5)
+        self.assertIs(self.rule(PORT1), old)
+        self.assertTrue(old.degraded)
+        self.start(DELETE)
+        self.driver.finish_all()
+        newer = self.add(PORT1)
+        for error in (REFUSED, None, REFUSED):
+            late.complete(error)
+            self.assertIs(self.rule(PORT1), newer)
+        self.assertEqual(newer.degraded, "")
+        self.assert_settled()
+
     def test_a19_statistics_of_pending_rule(self) -> None:
         """Statistics of a pending rule are answered at once, from the table as it shall be."""
         self.add(PORT1)
@@ -302,16 +324,73 @@ class RegressionTests(SwitchTestCase):
         self.assertEqual((second.cleared, third.cleared), (True, False))
 
     def test_a23_no_effect_before_acceptance(self) -> None:
-        """A request that is postponed has no effect, and runs again from the start."""
+        """A request that is postponed has no effect, however often and for whatever reason, and
+        runs again from the start."""
+        self.switch.tables[0].max_entries = 3
         self.add(PORT1)
+        self.add(PORT2)
+        self.add(PORT3)
         self.start(DELETE, PORT1)
-        for command in (ADD, MODIFY, DELETE):
-            self.postponed(self.send, command, PORT1, requester=self.old)
-            self.postponed(self.send, command, PORT1, requester=self.old)
+        self.start(MODIFY, PORT2, instructions=output(9))
+
+        def check() -> None:
+            for _ in range(2):
+                for command in (ADD, MODIFY, DELETE):
+                    for match in (PORT1, PORT2):
+                        self.postponed(self.send, command, match, requester=self.old)
+                self.postponed(self.send, ADD, ARP, flags=CHECK_OVERLAP)
+                self.postponed(self.send, ADD, PORT4)  # there may be no room
+
+        before = self.state()
+        check()
+        self.assertEqual(self.state(), before)
+        self.driver.fail(1)
         self.driver.finish()
         self.start(ADD, PORT1, requester=self.old)
         self.driver.finish()
         self.assert_settled()
+
+    def test_a23_place_and_flush(self) -> None:
+        """That holds for what waits for a place in flight, or for the end of a flush."""
+        self.add(PORT3)
+        self.switch.admission.limit = 1
+        self.start(ADD, PORT1)
+        before = self.state()
+        for _ in range(3):
+            for command, match in ((ADD, PORT2), (MODIFY, PORT3), (DELETE, PORT3)):
+                fields = {"instructions": output(9)} if command == MODIFY else {}
+                self.postponed(self.send, command, match, **fields)
+        self.switch.release(self.requester)
+        self.assertEqual(self.state(), before)
+        self.driver.finish()
+        self.switch.flush()
+        before = self.state()
+        for _ in range(3):
+            for command in (ADD, MODIFY, DELETE):
+                self.postponed(self.send, command, PORT2)
+        self.assertEqual(self.state(), before)
+        self.run_to_end()
+        self.assert_settled()
+
+    def state(self) -> object:
+        """All of the switch that a request might change."""
+        switch = self.switch
+        return (
+            [
+                (
+                    [(rule, rule.handle, rule.pending, rule.modified) for rule in table.rules],
+                    list(table.pending),
+                    dict(table.deleting),
+                    (table.adding, table.hidden, table.max_entries),
+                )
+                for table in switch.tables
+            ],
+            list(switch.ledger.groups),
+            (switch.admission.in_flight, len(switch.admission)),
+            dict(switch.expiry._deadlines),
+            len(self.clock.getDelayedCalls()),
+            [essence(rule) for rule in self.driver.hardware.values()],
+        )
 
     def test_a24_deletes_count(self) -> None:
         """A DELETE is in flight until the hardware has confirmed it, so that a barrier waits."""
