@@ -19,12 +19,14 @@ class DriverCommands:
         registry.register("driver/fault", "BRIDGE WORD...", 2, None, self.fault)
 
     def show(self, bridge: str | None = None) -> str:
-        """What the drivers say of themselves."""
+        """What the drivers say of themselves, and what the agent has seen of them."""
         lines = []
         for name, one in sorted(choose(self._agent, bridge).items()):
             driver = one.ofproto.driver
             lines.append(f"{name}: {driver.name}")
             lines += [f"  {fact}: {value}" for fact, value in driver.show().items()]
+            lines.append(f"  late completions: {one.ofproto.ledger.late}")
+            lines.append(f"  reads without an answer: {one.ofproto.reads.unanswered}")
         return "\n".join(lines)
 
     def fault(self, bridge: str, *words: str) -> str:

@@ -44,7 +44,7 @@ class FlowCommands:
         ofproto = choose(self._agent, bridge)[bridge].ofproto
         rules = list(ofproto.rules())
         ghosts = [rule for table in ofproto.tables for rule in table.ghosts]
-        refreshed = ofproto.driver.refresh(rules)
+        refreshed = ofproto.reads.refresh_or_not(rules)
         return refreshed.addCallback(
             lambda _: collect(self._clock, self._lines(ofproto, rules, ghosts))
         )

@@ -163,7 +163,7 @@ class Report:
             more = len(found) > limit
             page = found[:limit]
             alive = [rule for rule, ghost in page if not ghost]
-            refreshed: Deferred[None] = switch.driver.refresh(alive)
+            refreshed: Deferred[None] = switch.reads.refresh_or_not(alive)
             now = switch.now()
             return refreshed.addCallback(
                 lambda _: {
@@ -218,8 +218,9 @@ class Report:
 
     def ports(self, name: str) -> Deferred[list[Data]]:
         """The ports, with their counters."""
-        driver = self._agent.bridges[name].ofproto.driver
-        counted: Deferred[Any] = driver.port_stats()
+        switch = self._agent.bridges[name].ofproto
+        driver = switch.driver
+        counted: Deferred[Any] = switch.reads.port_stats()
 
         def answer(counters: Iterable[Any]) -> list[Data]:
             by_number = {one.port_no: attrs.asdict(one) for one in counters}

@@ -8,6 +8,9 @@ counters, since hardware counts without telling.
 A rule that is pending when its time has come waits for the operation in flight; the deletion is an
 operation like any other, and FLOW_REMOVED is sent when the hardware has confirmed it.
 
+A driver that does not say which rules are idle cannot keep them for ever: it is asked a few times,
+and then a rule is as idle as it was last known to be.  A hard timeout waits for no answer.
+
 Source: 1.3.5 section 5.5; as in Open vSwitch, the hard timeout counts from the last modification.
 """
 
@@ -23,6 +26,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from agent.ofproto.reads import NoAnswerError
 from agent.ofproto.rule import Rule
 from agent.openflow.messages import RemovedReason
 
@@ -34,6 +38,9 @@ SLACK: Final = 0.001
 
 PAUSE: Final = 10.0
 """Seconds until a rule is tried again which could not be deleted, or not be asked for."""
+
+ATTEMPTS: Final = 3
+"""How often the driver is asked for the counters of a rule before what is known of them counts."""
 
 
 class Expiry:
@@ -62,6 +69,9 @@ class Expiry:
         self._deadlines: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
         self._call: IDelayedCall | None = None
+        # Rules that the driver is being asked for, and how often it could not say.
+        self._asked: set[int] = set()
+        self._unknown: dict[int, int] = {}
         self._waits: dict[Deferred[None], None] = {}
 
     def watch(self, rule: Rule) -> None:
@@ -76,6 +86,7 @@ class Expiry:
         """A rule is gone."""
         if self._rules.pop(rule.handle, None) is not None:
             self._deadlines.pop(rule.handle, None)
+            self._unknown.pop(rule.handle, None)
             if len(self._heap) > 2 * len(self._deadlines) + 64:
                 self._heap = [(when, handle) for handle, when in self._deadlines.items()]
                 heapq.heapify(self._heap)
@@ -88,6 +99,7 @@ class Expiry:
         self._rules.clear()
         self._deadlines.clear()
         self._heap.clear()
+        self._unknown.clear()
         for wait in list(self._waits):
             wait.cancel()
 
@@ -121,12 +133,21 @@ class Expiry:
                 handles.append(handle)
         idle = self._expire(handles, RemovedReason.HARD_TIMEOUT)
         if idle:
-            self._after(
-                self._refresh([self._rules[handle] for handle in idle]),
-                partial(self._expire, idle, RemovedReason.IDLE_TIMEOUT),
-                partial(self._unrefreshed, idle),
-            )
+            self._ask(idle)
         self._arm()
+
+    def _ask(self, idle: Sequence[int]) -> None:
+        """Are these really idle?"""
+        for handle in idle:
+            rule = self._rules[handle]
+            if rule.hard_timeout:
+                self._schedule(handle, rule.modified + rule.hard_timeout)
+        self._asked.update(idle)
+        self._after(
+            self._refresh([self._rules[handle] for handle in idle]),
+            partial(self._refreshed, idle),
+            partial(self._unrefreshed, idle),
+        )
 
     def _expire(self, handles: Iterable[int], confirmed: RemovedReason) -> list[int]:
         """Delete those of the rules which are due of the reason that is sure.
@@ -141,6 +162,10 @@ class Expiry:
             if rule is None:
                 continue
             when, reason = rule.deadline()
+            if handle in self._asked and reason is not RemovedReason.HARD_TIMEOUT:
+                if not rule.hard_timeout:
+                    continue  # the answer will tell
+                when, reason = rule.modified + rule.hard_timeout, RemovedReason.HARD_TIMEOUT
             if when > now:
                 self._schedule(handle, when)
             elif rule.pending is not None:
@@ -173,10 +198,27 @@ class Expiry:
             if handle in self._rules:
                 self._schedule(handle, when)
 
-    def _unrefreshed(self, handles: Iterable[int], failure: Failure) -> None:
+    def _refreshed(self, handles: Sequence[int]) -> None:
+        """The driver has said whether these are idle."""
+        self._asked.difference_update(handles)
+        for handle in handles:
+            self._unknown.pop(handle, None)
+        self._expire(handles, RemovedReason.IDLE_TIMEOUT)
+
+    def _unrefreshed(self, handles: Sequence[int], failure: Failure) -> None:
         """The driver could not say whether these are idle."""
-        self._log.failure("cannot tell which rules are idle", failure)
-        self._again(handles, PAUSE)
+        if not failure.check(NoAnswerError):  # which was told already
+            self._log.failure("cannot tell which rules are idle", failure)
+        self._asked.difference_update(handles)
+        given_up: list[int] = []
+        again: list[int] = []
+        for handle in handles:
+            if handle not in self._rules:
+                continue
+            self._unknown[handle] = self._unknown.get(handle, 0) + 1
+            (again if self._unknown[handle] < ATTEMPTS else given_up).append(handle)
+        self._again(again, PAUSE)
+        self._refreshed(given_up)
 
     def _after(
         self,

@@ -19,13 +19,14 @@ from agent.ofproto.groups import Group, GroupMods
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.meters import Meter, MeterMods
 from agent.ofproto.numbered import count_names
+from agent.ofproto.reads import Reads
 from agent.ofproto.statistics import duration
 from agent.ofproto.table import FlowTable
 from agent.ofproto.table_features import action_types
 from agent.openflow import group_messages as of
 from agent.openflow.actions import GroupAction, groups_of, meters_of
 from agent.openflow.errors import UNKNOWN_METER, OpenFlowError
-from drivers.interfaces import Capabilities, Counters, Entry, IDriver
+from drivers.interfaces import Capabilities, Counters, Entry
 
 MOST_BANDS: Final = 0xFF
 """The most bands that a reply can name."""
@@ -36,13 +37,15 @@ class NumberedStatistics:
 
     def __init__(
         self,
-        driver: IDriver,
+        can: Capabilities,
+        reads: Reads,
         tables: Sequence[FlowTable],
         groups: GroupMods,
         meters: MeterMods,
         clock: IReactorTime,
     ) -> None:
-        self._driver = driver
+        self._can = can
+        self._reads = reads
         self._tables = tables
         self._groups = groups
         self._meters = meters
@@ -54,14 +57,14 @@ class NumberedStatistics:
             of.GroupStatsRequest: self._group_stats,
             of.GroupDescRequest: lambda request, _: group_desc_reply(self._groups, request.xid),
             of.GroupFeaturesRequest: lambda request, _: group_features_reply(
-                self._driver.capabilities, request.xid
+                self._can, request.xid
             ),
             of.MeterStatsRequest: self._meter_stats,
             of.MeterConfigRequest: lambda request, _: meter_config_reply(
                 select_meters(self._meters, request.meter_id), request.xid
             ),
             of.MeterFeaturesRequest: lambda request, _: meter_features_reply(
-                self._driver.capabilities, request.xid
+                self._can, request.xid
             ),
         }
 
@@ -82,7 +85,7 @@ class NumberedStatistics:
         self, chosen: Sequence[Entry], answer: Callable[[float], object]
     ) -> Deferred[object]:
         """Answer when the driver, if it has any of these, has brought them up to date."""
-        ready = self._driver.refresh(chosen) if chosen else succeed(None)
+        ready = self._reads.refresh_or_not(chosen) if chosen else succeed(None)
         return ready.addCallback(lambda _: answer(self._clock.seconds()))
 
 

@@ -34,6 +34,7 @@ from agent.ofproto.operations import Operation, OperationGroup
 from agent.ofproto.pipeline import UNTOLD, Pipeline
 from agent.ofproto.port_requests import PortRequests
 from agent.ofproto.queues import Queues
+from agent.ofproto.reads import Reads
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import FlowTable
 from agent.ofproto.validate import Validator
@@ -117,6 +118,7 @@ class OFProto:
     :ivar tables: the flow tables, by number.
     :ivar ledger: the operations in flight.
     :ivar changes: what becomes of rules, for those who watch.
+    :ivar reads: what the driver is asked.
     :ivar flushing: the flush under way, if any.
     :ivar observer: who hears what it says by itself; set before :meth:`start`.
     :ivar reactor: the clock, for the driver.
@@ -178,7 +180,8 @@ class OFProto:
         )
         self.flushing: Flush | None = None
         self.changes = FlowChanges(name, clock)
-        self.expiry = Expiry(clock, driver.refresh, self._expire)
+        self.reads = Reads(name, driver, clock, lambda: self.ledger.watchdog.seconds)
+        self.expiry = Expiry(clock, self.reads.refresh, self._expire)
         self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {
             of.FeaturesRequest: self._features,
             of.GetConfigRequest: self._get_config,
@@ -190,7 +193,7 @@ class OFProto:
             of.TableStatsRequest: self._table_stats,
             of.TableMod: self._table_mod,
         }
-        self._ports = PortRequests(driver, self.port_status)
+        self._ports = PortRequests(driver, self.reads, self.port_status)
         self._queues = Queues(driver, self._ports.exists)
         self._handlers |= self._ports.handlers() | self._queues.handlers()
 
@@ -228,7 +231,12 @@ class OFProto:
         )
         self._handlers[BundleCommit] = self.bundles.commit
         self._handlers |= NumberedStatistics(
-            self.driver, self.tables, self.group_mods, self.meter_mods, self.reactor
+            self.driver.capabilities,
+            self.reads,
+            self.tables,
+            self.group_mods,
+            self.meter_mods,
+            self.reactor,
         ).handlers()
 
     def stop(self) -> Deferred[None]:
@@ -241,6 +249,7 @@ class OFProto:
             self.learning.stop()
         self.changes.stop()
         self.ledger.stop()
+        self.reads.stop()
         return self.driver.stop()
 
     def halted(self) -> bool:
@@ -463,7 +472,7 @@ class OFProto:
 
     def _refreshed(self, rules: Sequence[Rule], answer: Callable[[], object]) -> Result:
         """Answer when the driver has brought the counters up to date."""
-        return self.driver.refresh(rules).addCallback(lambda _: answer())
+        return self.reads.refresh_or_not(rules).addCallback(lambda _: answer())
 
     # --- the switch --------------------------------------------------------------------------
 
@@ -533,7 +542,7 @@ class OFProto:
                 )
             return of.TableStatsReply(replies, request.xid)
 
-        return self.driver.table_stats().addCallback(answer)
+        return self.reads.table_stats().addCallback(answer)
 
     def _table_mod(self, request: of.TableMod, requester: IRequester) -> Result:
         if request.table_id != of.ALL_TABLES and not self.has_table(request.table_id):

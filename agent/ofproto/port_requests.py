@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from agent.ofproto.interfaces import IRequester
+from agent.ofproto.reads import Reads
 from agent.openflow import errors
 from agent.openflow import messages as of
 from agent.openflow.errors import OpenFlowError
@@ -22,10 +23,14 @@ class PortRequests:
     """Answers the requests about ports of one switch."""
 
     def __init__(
-        self, driver: IDriver, changed: Callable[[of.PortReason, of.PortDesc], object]
+        self,
+        driver: IDriver,
+        reads: Reads,
+        changed: Callable[[of.PortReason, of.PortDesc], object],
     ) -> None:
         """:param changed: is told how a port is, when a request has changed it."""
         self._driver = driver
+        self._reads = reads
         self._changed = changed
 
     def handlers(self) -> dict[type, Callable[[Any, IRequester], Any]]:
@@ -60,7 +65,7 @@ class PortRequests:
         wanted = request.port_no
         if wanted != of.ANY and not self.exists(wanted):
             raise OpenFlowError(errors.REQUEST_BAD_PORT, f"port {wanted}")
-        return self._driver.port_stats().addCallback(
+        return self._reads.port_stats().addCallback(
             lambda ports: of.PortStatsReply(
                 [port for port in ports if wanted in (of.ANY, port.port_no)], request.xid
             )

@@ -68,9 +68,15 @@ class DriverTests(SwitchTestCase, CommandCase):
         self.registry = commands(self.agent, self.clock, Vlog(), Coverage())
 
     def test_show(self) -> None:
-        """What the driver says of itself is shown, below the bridge and the driver's name."""
+        """What the driver says of itself is shown, below the bridge and the driver's name; then
+        what the agent has seen of it."""
         self.start(FlowModCommand.ADD)
-        shown = "br0: scriptable\n  in flight: 1\n  lost: 0"
+        self.driver.duplicate()
+        self.start(FlowModCommand.DELETE)
+        shown = (
+            "br0: scriptable\n  in flight: 1\n  lost: 0\n"
+            "  late completions: 1\n  reads without an answer: 0"
+        )
         self.assertEqual(self.run_command("driver/show"), shown)
         self.assertEqual(self.run_command("driver/show", "br0"), shown)
         self.assertIn("BRIDGE", self.command_refused("driver/show", "br9"))

@@ -335,6 +335,9 @@ class Model:
             entry = self.find(key)
             assert entry is not None, f"{key} expires but is not in the table"
             when, why = entry.deadline()
+            if reason == HARD and entry.hard:
+                # It may have been idle before that, of which the hardware has not told.
+                when, why = entry.modified + entry.hard, HARD
             assert why == reason, f"{entry} expires for the reason {reason}"
             assert when <= now + EARLY, f"{entry} expires at {now}"
             if key not in refused:

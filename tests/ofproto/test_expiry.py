@@ -7,7 +7,7 @@ from unittest import mock
 
 from twisted.internet.defer import Deferred, fail
 
-from agent.ofproto.expiry import PAUSE
+from agent.ofproto.expiry import ATTEMPTS, PAUSE
 from agent.openflow.match import Match
 from agent.openflow.messages import RemovedReason
 from drivers.interfaces import OperationKind
@@ -236,6 +236,74 @@ class IdleTests(ExpiryTestCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(self.kinds(), [])
         self.clock.advance(PAUSE)
+        self.turn()
+        self.assertEqual(self.kinds(), DELETING)
+
+    def test_never_says(self) -> None:
+        """One that never says is asked three times; then a rule counts as last used when that was
+        last known."""
+        self.driver.hold_reads = True
+        self.timed(idle_timeout=10)
+        (rule,) = self.rules()
+        self.clock.advance(10)
+        for asked in range(1, ATTEMPTS + 1):
+            self.assertEqual((len(self.driver.refreshed), self.kinds()), (asked, []))
+            self.clock.advance(60)
+            if asked == 1:
+                rule.counters.used = 5.0
+            self.clock.advance(PAUSE)
+        self.turn()
+        self.assertEqual(self.kinds(), DELETING)
+        self.assertEqual(self.switch.reads.unanswered, ATTEMPTS)
+        self.driver.finish()
+        self.assertEqual(self.reasons(), [(PORT1, RemovedReason.IDLE_TIMEOUT)])
+        self.assertEqual((self.switch.expiry._unknown, self.switch.expiry._asked), ({}, set()))
+
+    def test_says_again(self) -> None:
+        """One that says at last is asked three times anew the next time; an answer that comes too
+        late is ignored."""
+        self.driver.hold_reads = True
+        self.timed(idle_timeout=10)
+        (rule,) = self.rules()
+        self.clock.advance(10)
+        self.clock.advance(60)
+        self.clock.advance(PAUSE)
+        self.assertEqual(len(self.driver.refreshed), 2)
+        rule.counters.used = self.clock.seconds()
+        self.driver.finish_reads()
+        self.turn()
+        self.assertEqual((self.kinds(), self.switch.expiry._unknown), ([], {}))
+        self.assertEqual(self.switch.reads.unanswered, 1)
+
+    def test_hard_timeout_waits_for_no_answer(self) -> None:
+        """While the driver is being asked, a hard timeout comes all the same."""
+        self.driver.hold_reads = True
+        self.timed(idle_timeout=10, hard_timeout=12)
+        self.clock.advance(10)
+        self.clock.advance(1.9)
+        self.turn()
+        self.assertEqual((self.kinds(), len(self.driver.refreshed)), ([], 1))
+        self.clock.advance(0.1)
+        self.turn()
+        self.assertEqual((self.kinds(), len(self.driver.refreshed)), (DELETING, 1))
+        self.driver.finish()
+        self.driver.finish_reads()
+        self.turn()
+        self.assertEqual(self.reasons(), [(PORT1, RemovedReason.HARD_TIMEOUT)])
+        self.assert_settled()
+
+    def test_asked_once(self) -> None:
+        """A rule is not asked for twice at a time, however often it is modified."""
+        self.driver.hold_reads = True
+        self.timed(idle_timeout=10, hard_timeout=12)
+        self.clock.advance(10)
+        for port in (7, 8, 9):
+            self.start(MODIFY, instructions=output(port))
+            self.driver.finish()
+            self.clock.advance(1)
+        self.clock.advance(9)
+        self.assertEqual(len(self.driver.refreshed), 1)
+        self.clock.advance(2)
         self.turn()
         self.assertEqual(self.kinds(), DELETING)
 

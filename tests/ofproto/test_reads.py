@@ -1,0 +1,138 @@
+"""Tests of :mod:`agent.ofproto.reads`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from agent.ofproto.reads import NoAnswerError, Reads
+from agent.openflow import messages as of
+from agent.openflow.errors import REQUEST_EPERM
+from agent.openflow.messages import PortStats
+from drivers.interfaces import TableCounters
+from drivers.testing import FakeHost, ScriptableDriver
+from tests.ofproto.stage import PORT1, SwitchTestCase
+
+
+class ReadsTests(SynchronousTestCase):
+    """Questions to a driver."""
+
+    def setUp(self) -> None:
+        """A driver that takes its time."""
+        self.clock = Clock()
+        self.driver = ScriptableDriver(hold_reads=True)
+        self.driver.counters = [PortStats(1)]
+        self.driver.lookups = {0: TableCounters(2, 1)}
+        self.driver.start(FakeHost())
+        self.patience = 60.0
+        self.reads = Reads("br0", self.driver, self.clock, lambda: self.patience)
+
+    def test_answered(self) -> None:
+        """What the driver says is passed on, at once or later, and no timer is left."""
+        for hold in (False, True):
+            self.driver.hold_reads = hold
+            answers: tuple[Deferred[Any], ...] = (
+                self.reads.refresh([]),
+                self.reads.refresh_or_not([]),
+                self.reads.port_stats(),
+                self.reads.table_stats(),
+            )
+            self.clock.advance(59)
+            self.driver.finish_reads()
+            self.assertEqual(
+                [self.successResultOf(answer) for answer in answers],
+                [None, None, self.driver.counters, self.driver.lookups],
+            )
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.reads.unanswered, 0)
+
+    def test_not_answered(self) -> None:
+        """When the time is over there is an error that a controller can be told."""
+        answers = (self.reads.refresh([]), self.reads.port_stats(), self.reads.table_stats())
+        self.clock.advance(60)
+        for answer in answers:
+            error = self.failureResultOf(answer, NoAnswerError).value
+            self.assertIs(error.code, REQUEST_EPERM)
+            self.assertIn("60 s", error.text)
+        self.assertEqual(self.reads.unanswered, 3)
+        self.driver.finish_reads()
+
+    def test_counters_as_they_are(self) -> None:
+        """Who can do with old counters is told that they are what there is."""
+        answer = self.reads.refresh_or_not([])
+        self.clock.advance(60)
+        self.assertIsNone(self.successResultOf(answer))
+        self.assertEqual(self.reads.unanswered, 1)
+
+    def test_driver_fails(self) -> None:
+        """An error of the driver's own is passed on, also a timeout, and is no silence."""
+        for kind in (OSError, TimeoutError):
+            answer = self.reads.refresh_or_not([])
+            (held, _), *_ = self.driver._reads
+            self.driver._reads.clear()
+            held.errback(kind("broken"))
+            self.failureResultOf(answer, kind)
+        self.assertEqual(self.reads.unanswered, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_for_ever(self) -> None:
+        """Without a limit it waits for ever; a limit counts for what is asked from then on."""
+        self.patience = 0
+        answer = self.reads.refresh([])
+        self.clock.advance(1e6)
+        self.assertNoResult(answer)
+        self.patience = 1
+        other = self.reads.refresh([])
+        self.clock.advance(1)
+        self.failureResultOf(other, NoAnswerError)
+        self.assertNoResult(answer)
+        self.driver.finish_reads()
+        self.successResultOf(answer)
+
+    def test_stop(self) -> None:
+        """Stopped, it has no timers; what the driver says then is passed on."""
+        answers = []
+        for self.patience in (0.0, 60.0):
+            answers.append(self.reads.refresh([]))
+        self.reads.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.driver.finish_reads()
+        for answer in answers:
+            self.successResultOf(answer)
+        self.assertEqual(self.reads.unanswered, 0)
+
+    def test_cancelled(self) -> None:
+        """Who does not want the answer any more can say so."""
+        answer = self.reads.refresh([])
+        answer.cancel()
+        self.failureResultOf(answer, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.reads.unanswered, 0)
+
+
+class StatisticsTests(SwitchTestCase):
+    """Statistics from a driver that does not answer."""
+
+    def test_flows(self) -> None:
+        """Rules are told with the counters that are known."""
+        self.add(PORT1)
+        (rule,) = self.rules()
+        rule.counters.packets = 7
+        self.driver.hold_reads = True
+        flows = self.handle(of.FlowStatsRequest())
+        total = self.handle(of.AggregateRequest())
+        self.clock.advance(60)
+        (flow,) = self.successResultOf(flows).flows
+        self.assertEqual(flow.packet_count, 7)
+        self.assertEqual(self.successResultOf(total).packet_count, 7)
+
+    def test_ports_and_tables(self) -> None:
+        """Of ports and tables nothing is known: that is an error."""
+        self.driver.hold_reads = True
+        for request in (of.PortStatsRequest(), of.TableStatsRequest()):
+            answer = self.handle(request)
+            self.clock.advance(60)
+            self.failureResultOf(answer, NoAnswerError)
