@@ -54,7 +54,7 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.compare
-	@for part in core codec matches packet connmgr drivers ports; do \
+	@for part in core codec matches packet lookup connmgr drivers ports; do \
 		echo; $(BIN)/python -m bench.$$part || exit 1; done
 
 bench-asic: $(VENV)/test.stamp

@@ -6,6 +6,11 @@ access for each *distinct mask*, however many entries there are.  Masks are trie
 the highest priority that any of their entries ever had, so that the search ends at the first mask
 which cannot do better.
 
+Where there are more than a few masks, what was found for a flow key is kept until an entry is put
+in or taken out, as in the cache of exact matches of Open vSwitch's userspace datapath: further
+packets of a known flow cost one access to a dictionary, whatever the masks are.
+``bench/lookup.py`` measures both.
+
 Both the flow tables of the switch and the drivers which look packets up use it; what an entry is
 beyond a match and a priority is theirs to say.
 """
@@ -13,9 +18,17 @@ beyond a match and a priority is theirs to say.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from agent.openflow.match import Match
+
+MAX_FLOWS: Final = 8192
+"""How many flow keys are kept with what was found for them; beyond that all are forgotten."""
+
+FEW_MASKS: Final = 4
+"""Up to so many, it costs less to search them than to keep what was found."""
+
+_UNKNOWN: Final[Any] = object()
 
 
 class Entry(Protocol):
@@ -63,12 +76,13 @@ class Classifier(Generic[E]):
     :ivar count: how many entries there are.
     """
 
-    __slots__ = ("_ordered", "count", "subtables")
+    __slots__ = ("_flows", "_ordered", "count", "subtables")
 
     def __init__(self) -> None:
         self.subtables: dict[int, Subtable[E]] = {}
         self.count = 0
         self._ordered: list[Subtable[E]] | None = []
+        self._flows: dict[int, E | None] = {}
 
     def __len__(self) -> int:
         return self.count
@@ -76,6 +90,11 @@ class Classifier(Generic[E]):
     def __iter__(self) -> Iterator[E]:
         for subtable in self.subtables.values():
             yield from subtable
+
+    @property
+    def known(self) -> int:
+        """For how many flow keys it is kept what was found."""
+        return len(self._flows)
 
     def find(self, match: Match, priority: int) -> E | None:
         """The entry with just this match and priority."""
@@ -97,6 +116,8 @@ class Classifier(Generic[E]):
 
         :returns: the one whose place it took.
         """
+        if self._flows:
+            self._flows.clear()
         match = entry.match
         subtable = self.subtables.get(match.mask)
         if subtable is None:
@@ -134,6 +155,8 @@ class Classifier(Generic[E]):
 
     def remove(self, match: Match, priority: int) -> E | None:
         """Take the entry with this match and priority out, and return it."""
+        if self._flows:
+            self._flows.clear()
         subtable = self.subtables.get(match.mask)
         if subtable is None:
             return None
@@ -166,6 +189,11 @@ class Classifier(Generic[E]):
         Among entries of equal priority that overlap any may be returned (the specification leaves
         it open), but the same one as long as neither goes.
         """
+        flows = self._flows
+        if flows:
+            known: E | None = flows.get(key, _UNKNOWN)
+            if known is not _UNKNOWN:
+                return known
         ordered = self._ordered
         if ordered is None:
             ordered = self._ordered = sorted(self.subtables.values(), key=lambda s: -s.top)
@@ -180,6 +208,10 @@ class Classifier(Generic[E]):
                 if entry.priority > best_priority:  # type: ignore[union-attr]
                     best = entry  # type: ignore[assignment]
                     best_priority = entry.priority  # type: ignore[union-attr]
+        if len(ordered) > FEW_MASKS:
+            if len(flows) >= MAX_FLOWS:
+                flows.clear()
+            flows[key] = best
         return best
 
     def covered(self, match: Match) -> Iterator[E]:

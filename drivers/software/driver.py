@@ -8,6 +8,7 @@ Options::
 
     tables = 254        # how many tables there are
     size = 1000000      # how many rules each of them takes
+    masks = 1000        # with how many different masks: a packet of a new flow is looked up by all
     select = "flow"     # what SELECT groups share out by their weights: flows, or each "packet"
 """
 
@@ -41,10 +42,15 @@ from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED, SET_ACTION
 DEFAULT_TABLES: Final = 254
 """As many as Open vSwitch has."""
 DEFAULT_SIZE: Final = 1_000_000
+DEFAULT_MASKS: Final = 1000
+"""With so many a packet of a flow not seen before costs some 60 us (``bench/lookup.py``)."""
 
 ADD: Final = OperationKind.ADD
 DELETE: Final = OperationKind.DELETE
 RULE: Final = Target.RULE
+
+MAX_PRIORITY: Final = 0xFFFF
+"""The highest that a controller can give."""
 
 # As many as nobody needs: what is there costs memory and nothing else.
 MAX_GROUPS: Final = 1_000_000
@@ -58,11 +64,21 @@ class SoftwareDriver(Datapath):
     name = "software"
 
     def __init__(
-        self, tables: Sequence[TableCapabilities], ports: Ports, by_packet: bool = False
+        self,
+        tables: Sequence[TableCapabilities],
+        ports: Ports,
+        by_packet: bool = False,
+        masks: int = DEFAULT_MASKS,
     ) -> None:
+        """Make it, with nothing in it.
+
+        :param by_packet: see :class:`drivers.software.groups.Groups`.
+        :param masks: how many different ones the rules of a table may have.
+        """
         self._tables: dict[int, Classifier[IRule]] = {
             table.table_id: Classifier() for table in tables
         }
+        self._masks = masks
         self._sizes = {table.table_id: table.max_entries for table in tables}
         capabilities = Capabilities(
             tables=tuple(tables),
@@ -94,9 +110,19 @@ class SoftwareDriver(Datapath):
             elif kind is ADD and table.count >= self._sizes[rule.table_id]:
                 operation.complete(OpenFlowError(TABLE_FULL, f"{table.count} rules"))
                 continue
+            elif kind is ADD and len(table.subtables) >= self._masks and self._strange(table, rule):
+                operation.complete(OpenFlowError(TABLE_FULL, f"{self._masks} masks"))
+                continue
             else:
                 table.put(rule)
             operation.complete()
+
+    def _strange(self, table: Classifier[IRule], rule: IRule) -> bool:
+        """Whether no rule has the mask of this one.
+
+        The agent's own rules have few, and controllers must not keep them out.
+        """
+        return rule.match.mask not in table.subtables and rule.priority <= MAX_PRIORITY
 
     def show(self) -> Mapping[str, object]:
         """How many rules there are in which tables."""
@@ -106,6 +132,10 @@ class SoftwareDriver(Datapath):
             "groups": len(self.pipeline.groups),
             "meters": len(self.pipeline.meters),
             "tables": ", ".join(f"{table_id}: {count}" for table_id, count in used.items()),
+            "masks": ", ".join(
+                f"{table_id}: {len(self._tables[table_id].subtables)}/{self._masks}"
+                for table_id in used
+            ),
         }
 
 
@@ -116,6 +146,7 @@ def create(
     given = Options(options)
     count = given.integer("tables", 1, 254, DEFAULT_TABLES)
     size = given.integer("size", 1, 1 << 31, DEFAULT_SIZE)
+    masks = given.integer("masks", 1, 1 << 31, DEFAULT_MASKS)
     select = given.one_of("select", SELECT_BY, SELECT_BY[0])
     given.finish()
     offered = [
@@ -129,4 +160,6 @@ def create(
         )
         for table_id in range(count)
     ]
-    return SoftwareDriver(restricted(offered, tables), Ports.configured(ports), select == "packet")
+    return SoftwareDriver(
+        restricted(offered, tables), Ports.configured(ports), select == "packet", masks
+    )

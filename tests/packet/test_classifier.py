@@ -14,7 +14,8 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.match import MATCH_ALL, Match
-from agent.packet.classifier import Classifier
+from agent.packet import classifier
+from agent.packet.classifier import FEW_MASKS, MAX_FLOWS, Classifier
 
 # Three bits far apart, so that there are few matches and many of them overlap.
 BITS = (1 << 3, 1 << 40, 1 << 700)
@@ -131,6 +132,36 @@ class ClassifierTests(SynchronousTestCase):
     def test_like_a_list(self) -> None:
         """Nothing that is done to a classifier shows a difference to a list."""
         run_state_machine_as_test(ClassifierMachine, settings=settings(stateful_step_count=30))
+
+    def test_like_a_list_that_remembers(self) -> None:
+        """So it is when every answer is kept, and there is room for few."""
+        self.patch(classifier, "FEW_MASKS", 0)
+        self.patch(classifier, "MAX_FLOWS", 3)
+        run_state_machine_as_test(ClassifierMachine, settings=settings(stateful_step_count=30))
+
+    def test_known_flows(self) -> None:
+        """Answers are kept where there are more than a few masks, hit or miss, up to a limit, and
+        until anything changes."""
+        found: Classifier[Entry] = Classifier()
+        for bit in range(FEW_MASKS):
+            found.put(Entry(Match(1 << bit, 0), 1))
+        found.lookup(1)
+        self.assertEqual(found.known, 0)
+        last = Entry(Match(1 << 50, 0), 1)
+        found.put(last)
+        missed = (1 << FEW_MASKS) - 1 | 1 << 50
+        self.assertIsNone(found.lookup(missed))
+        self.assertIsNone(found.lookup(missed))
+        self.assertEqual(found.known, 1)
+        found.put(last)
+        self.assertEqual(found.known, 0)
+        found.lookup(1)
+        found.remove(last.match, 1)
+        self.assertEqual(found.known, 0)
+        found.put(last)
+        for flow in range(MAX_FLOWS + 1):
+            found.lookup(flow << 60)
+        self.assertEqual(found.known, 1)
 
     def test_empty_subtables_go(self) -> None:
         """Masks that no entry has any more cost nothing."""

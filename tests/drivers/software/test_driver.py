@@ -10,7 +10,7 @@ from agent.openflow.errors import TABLE_FULL, OpenFlowError
 from agent.openflow.match import Match
 from drivers.interfaces import OptionError
 from drivers.registry import find
-from drivers.software.driver import SoftwareDriver, create
+from drivers.software.driver import DEFAULT_MASKS, SoftwareDriver, create
 from drivers.testing import (
     DriverContractTests,
     FakeEntry,
@@ -71,6 +71,39 @@ class SoftwareDriverTests(SynchronousTestCase):
         assert isinstance(error, OpenFlowError)
         self.assertIs(error.code, TABLE_FULL)
         self.assertTrue(change.succeeded)
+
+    def test_masks(self) -> None:
+        """More masks than a packet shall be looked up by are TABLE_FULL, in each table, but for the
+        agent's own rules; room for one is there again when the last rule of another is gone."""
+        driver = self.started({"masks": 2, "tables": 2})
+
+        def add(bit: int, priority: int = 1, value: int = 0, table_id: int = 0) -> FakeOperation:
+            match = Match(1 << bit, value << bit)
+            operation = FakeOperation.add(FakeRule(match, priority, table_id))
+            driver.submit([operation])
+            return operation
+
+        first = add(0)
+        self.assertTrue(first.succeeded)
+        self.assertTrue(add(1).succeeded)
+        (error,) = add(2).completions
+        assert isinstance(error, OpenFlowError)
+        self.assertIs(error.code, TABLE_FULL)
+        self.assertTrue(add(1, value=1).succeeded)
+        self.assertTrue(add(2, table_id=1).succeeded)
+        own = add(3, priority=0x10000)
+        self.assertTrue(own.succeeded)
+        self.assertEqual(driver.show()["masks"], "0: 3/2, 1: 1/2")
+        driver.submit([FakeOperation.delete(own.rule), FakeOperation.delete(first.rule)])
+        self.assertTrue(add(2).succeeded)
+        self.assertFalse(add(0).succeeded)
+
+    def test_flood_of_masks(self) -> None:
+        """However many a controller tries, a packet is looked up by so many only."""
+        driver = self.started({"tables": 1})
+        masks = [FakeOperation.add(FakeRule(Match(number, 0))) for number in range(1, 3000)]
+        driver.submit(masks)
+        self.assertEqual(sum(operation.succeeded for operation in masks), DEFAULT_MASKS)
 
     def test_default_tables(self) -> None:
         """There are 254 tables of a million rules unless told otherwise."""
