@@ -157,7 +157,8 @@ class RefusedTests(SynchronousTestCase):
             data = encode(version, FlowMonitorRequest((MONITOR,)))
             self.assert_refused(errors.REQUEST_BAD_LEN, data[:39])
             self.assert_refused(errors.REQUEST_BAD_LEN, data + bytes(8))
-            self.assert_refused(errors.MATCH_BAD_LEN, data[:-1])
+            self.assert_refused(errors.REQUEST_BAD_LEN, data[:-1])
+            self.assert_refused(errors.MATCH_BAD_LEN, data[:-8])
 
     def test_too_many(self) -> None:
         """There is a greatest number of monitors."""

@@ -100,6 +100,8 @@ class _Dialect:
         """A list of monitors, which have no lengths but those of their matches."""
         monitors: list[FlowMonitor] = []
         offset, end = EXTENDED_SIZE, len(data)
+        if (end - offset) % 8:
+            raise bad_length(data, "a multiple of 8")
         while offset < end:
             if len(monitors) == MAX_MONITORS:
                 raise OpenFlowError(REQUEST_BAD_LEN, f"more than {MAX_MONITORS} monitors")
