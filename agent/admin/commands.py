@@ -18,6 +18,7 @@ from agent.admin.commands_fdb import ForwardingCommands
 from agent.admin.commands_flows import FlowCommands
 from agent.admin.commands_ofproto import OFProtoCommands
 from agent.admin.commands_process import CoverageCommands, LogCommands, ProcessCommands
+from agent.admin.commands_report import ReportCommands
 from agent.admin.commands_trace import TraceCommands
 from agent.admin.unixctl import CommandRegistry
 from agent.admin.vlog import Vlog
@@ -41,5 +42,6 @@ def commands(
     FlowCommands(agent, clock).register(registry)
     DriverCommands(agent).register(registry)
     ForwardingCommands(agent, clock).register(registry)
+    ReportCommands(agent, clock).register(registry)
     TraceCommands(agent, clock).register(registry)
     return registry

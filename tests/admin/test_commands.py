@@ -42,6 +42,7 @@ class AllTests(CommandCase):
                 "list-commands": "",
                 "memory/show": "",
                 "ofagent/reload": "",
+                "ofagent/report": "WHAT [BRIDGE] [KEY=VALUE]...",
                 "ofproto/clog": "[BRIDGE]",
                 "ofproto/flush": "[BRIDGE]",
                 "ofproto/list": "",

@@ -108,12 +108,18 @@ class WheelTests(SynchronousTestCase):
         expected |= {
             f"drivers/asic/profiles/{path.name}" for path in (ROOT / "etc/profiles").glob("*.toml")
         }
+        expected |= {
+            str(path.relative_to(ROOT)) for path in (ROOT / "agent/admin/web/page").iterdir()
+        }
         metadata = {name for name in names if ".dist-info/" in name}
         self.assertEqual(names - metadata, expected)
         self.assertTrue(any(name.endswith("LICENSE") for name in metadata))
 
     def test_help(self) -> None:
-        """The installed twistd has the command, from wherever it is called."""
+        """The installed twistd has the command, from wherever it is called, and so has the shell
+        that which asks a running agent."""
+        done = run(self.bin / "ofagentctl", "--version")
+        self.assertEqual(done.stdout, f"ofagentctl {agent.__version__}\n")
         done = run(self.bin / "twistd", "ofagent", "--help")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("--check-config", done.stdout)
