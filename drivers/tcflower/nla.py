@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pyroute2.netlink import nla, nlmsg
+from pyroute2.netlink import NLA_F_NESTED, nla, nlmsg
 
 from drivers.tcflower.actions import MAX_ACTIONS
 from drivers.tcflower.filters import KEYS, KeyKind
@@ -42,7 +42,7 @@ def _options(*attributes: tuple[int, str, str], **classes: type) -> type:
     :param attributes: of each its number, its name and its type.
     :param classes: types that are no types of pyroute2.
     """
-    return type("options", (nla,), {"nla_map": attributes, **classes})
+    return type("options", (nla,), {"nla_map": attributes, "nla_flags": NLA_F_NESTED, **classes})
 
 
 class _Police(nla):

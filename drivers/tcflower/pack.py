@@ -51,6 +51,8 @@ OPTIONS: Final = 2
 CHAIN: Final = 11
 ACT_KIND: Final = 1
 ACT_OPTIONS: Final = 2
+NLA_F_NESTED: Final = 0x8000
+"""Some actions insist on this flag of their options, others do not look at it."""
 ACT_STATS: Final = 4
 ACT_COOKIE: Final = 6
 FLOWER_INDEV: Final = 2
@@ -89,6 +91,8 @@ _pedit_key = Struct(">II")
 _pedit_at = Struct("=iIII")
 _police = Struct("=IiIII BBHhHI BBHhHI iiI")
 _FLAGS_KEY: Final = "flags"
+ORDER: Final = sys.byteorder
+"""The order of bytes of this host."""
 
 
 def attribute(number: int, payload: bytes) -> bytes:
@@ -130,7 +134,7 @@ def tcm_info(pref: int, protocol: int) -> int:
 
 def swapped(number: int) -> int:
     """A number of 16 bits in the order of the network, as this host reads it."""
-    return int.from_bytes(number.to_bytes(2, "big"), sys.byteorder)
+    return int.from_bytes(number.to_bytes(2, "big"), ORDER)
 
 
 def new_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
@@ -183,7 +187,7 @@ def actions(wanted: Iterable[TcAction], cookie: bytes = b"") -> bytes:
             attribute(
                 place,
                 string(ACT_KIND, kind)
-                + attribute(ACT_OPTIONS, pack(action))
+                + attribute(ACT_OPTIONS | NLA_F_NESTED, pack(action))
                 + (attribute(ACT_COOKIE, cookie) if cookie and place == 1 else b""),
             )
         )
@@ -192,7 +196,7 @@ def actions(wanted: Iterable[TcAction], cookie: bytes = b"") -> bytes:
 
 def _key(key: Key) -> bytes:
     kind = KEYS[key.name]
-    order: Any = sys.byteorder if kind.host_order else "big"
+    order: Any = ORDER if kind.host_order else "big"
     packed = attribute(kind.attr, key.value.to_bytes(kind.size, order))
     mask = key.mask
     if mask is None:

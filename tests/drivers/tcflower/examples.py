@@ -42,7 +42,7 @@ ACTIONS: tuple[TcAction, ...] = (
     Vlan(VlanOp.POP),
     Vlan(VlanOp.PUSH, 5),
     Vlan(VlanOp.PUSH, 5, 3, 0x88A8),
-    Vlan(VlanOp.MODIFY, 4095, priority=7, protocol=0x8100),
+    Vlan(VlanOp.MODIFY, 4094, priority=7, protocol=0x8100),
     Pedit((PeditKey(PeditHeader.ETH, 0, 0x02000000),)),
     Pedit(
         (

@@ -1,0 +1,260 @@
+"""What the kernel says of filters: where they are, whose, what they have counted, and in hardware.
+
+A dump of a switch's filters is long, half a kilobyte each, and few of the attributes matter.  Dumps
+of filters made alike are alike to the byte, but for the numbers in them.  So a message is walked
+through attribute by attribute only where its layout is not known yet; after that the numbers are
+taken out with one ``struct`` for the whole message, together with the headers of all attributes
+around them, which must be what they were: otherwise the layout is another one.
+
+Performance-critical: :meth:`Reader.read` is run for each filter of each dump.
+
+Source: Linux, ``linux/pkt_cls.h``, ``linux/gen_stats.h``; ``struct tcf_t`` for ``lastuse``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+from struct import Struct
+from typing import Any, Final, NamedTuple
+
+from drivers.tcflower import pack
+
+STATS_BASIC: Final = 1
+STATS_BASIC_HW: Final = 7
+STATS_PKT64: Final = 8
+FLOWER_IN_HW_COUNT: Final = 86
+TYPE_MASK: Final = 0x3FFF
+"""The bits of an attribute's type that are no flags."""
+CLOCK: Final = 100
+"""``USER_HZ``: what the kernel counts ages in."""
+LAYOUTS: Final = 64
+"""How many layouts are kept for one length of messages."""
+
+TIMES: Final = {
+    b"gact": 1,
+    b"mirred": 1,
+    b"vlan": 1,
+    b"pedit": 1,
+    b"csum": 2,
+    b"skbedit": 1,
+    b"police": 6,
+    b"tunnel_key": 1,
+    b"mpls": 1,
+    b"ct": 2,
+    b"sample": 1,
+}
+"""The number of ``TCA_*_TM`` among the options of each kind of action."""
+
+_header = Struct("=HH")
+
+
+class Reading(NamedTuple):
+    """What the kernel said of one filter.
+
+    :ivar cookie: of its first action; empty: it has none.
+    :ivar packets: what the first action has counted, hardware included.
+    :ivar bytes: likewise, without Ethernet headers.
+    :ivar hw_packets: of these, the packets in hardware.
+    :ivar age: seconds since the last packet, or since it was made.
+    :ivar flags: :class:`drivers.tcflower.filters.FilterFlags`.
+    :ivar in_hw_count: how many devices have it in hardware.
+    """
+
+    chain: int
+    pref: int
+    handle: int
+    cookie: bytes
+    packets: int
+    bytes: int
+    hw_packets: int
+    hw_bytes: int
+    age: float
+    flags: int
+    in_hw_count: int
+
+
+def attributes(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The number of each attribute, and from where to where its payload goes.
+
+    What is cut off or makes no sense ends the list.
+    """
+    while start + 4 <= end:
+        length, number = _header.unpack_from(data, start)
+        if not 4 <= length <= end - start:
+            return
+        yield number & TYPE_MASK, start + 4, start + length
+        start += length + 3 & ~3
+
+
+class _Place(NamedTuple):
+    """Where a value is in a message: ``format`` is of :mod:`struct`."""
+
+    at: int
+    format: str
+    name: str
+
+
+class Layout:
+    """Where what matters is in messages of one kind."""
+
+    def __init__(self, places: list[_Place], headers: dict[int, int]) -> None:
+        """Take a layout from a message that was walked through.
+
+        :param headers: the two words of each attribute's header that was passed, by where it is.
+        """
+        every = sorted([*places, *(_Place(at, "I", "") for at in headers)])
+        form = "="
+        at = 0
+        for place in every:
+            form += f"{place.at - at}x{place.format}"
+            at = place.at + Struct("=" + place.format).size
+        self._unpack = Struct(form).unpack_from
+        wanted = [index for index, place in enumerate(every) if not place.name]
+        self._headers: Callable[[Any], Any] = itemgetter(*wanted)
+        self._expected = tuple(headers[every[index].at] for index in wanted)
+        index_of = {place.name: index for index, place in enumerate(every) if place.name}
+        self._index = [index_of.get(name, -1) for name in _NAMES]
+
+    def take(self, data: bytes, at: int) -> tuple[Any, ...] | None:
+        """The values of :data:`_NAMES`, None for one that is not there; None: another layout."""
+        values = self._unpack(data, at)
+        if self._headers(values) != self._expected:
+            return None
+        return tuple(None if index < 0 else values[index] for index in self._index)
+
+
+_NAMES: Final = (
+    "handle",
+    "info",
+    "kind",
+    "chain",
+    "cookie",
+    "bytes",
+    "packets",
+    "packets64",
+    "hw_bytes",
+    "hw_packets",
+    "age",
+    "flags",
+    "in_hw_count",
+)
+
+
+class Reader:
+    """Reads messages about filters, and remembers how they are laid out."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[int, list[Layout]] = {}
+
+    def read(self, data: bytes, at: int, length: int) -> Reading | None:
+        """What a message says.
+
+        :param at: where the message begins, with its header.
+        :param length: how long it says it is, at most what there is.
+        :return: None when it is no flower filter, as of the messages that say that there is a
+            classifier with filters, and when it is damaged.
+        """
+        known = self._layouts.get(length)
+        if known is not None:
+            for layout in known:
+                values = layout.take(data, at)
+                if values is not None:
+                    return _reading(values)
+        try:
+            made = _walk(data, at, length)
+        except ValueError:
+            return None
+        if made is None:
+            return None
+        if known is None:
+            known = self._layouts[length] = []
+        if len(known) >= LAYOUTS:
+            del known[0]
+        known.append(made)
+        values = made.take(data, at)
+        assert values is not None
+        return _reading(values)
+
+
+def _reading(values: tuple[Any, ...]) -> Reading | None:
+    (handle, info, kind, chain, cookie, octets, packets, packets64) = values[:8]
+    (hw_bytes, hw_packets, age, flags, in_hw_count) = values[8:]
+    if kind != b"flower\0":
+        return None
+    return Reading(
+        chain or 0,
+        info >> 16,
+        handle,
+        cookie or b"",
+        (packets or 0) if packets64 is None else packets64,
+        octets or 0,
+        hw_packets or 0,
+        hw_bytes or 0,
+        (age or 0) / CLOCK,
+        flags or 0,
+        in_hw_count or 0,
+    )
+
+
+def _walk(data: bytes, at: int, length: int) -> Layout | None:
+    """The layout of a message; None when it is not about a flower filter.
+
+    :raises ValueError: when it is damaged.
+    """
+    places = [_Place(24, "I", "handle"), _Place(32, "I", "info")]
+    headers: dict[int, int] = {}
+
+    def within(start: int, end: int) -> dict[int, tuple[int, int]]:
+        """The attributes of a nest; their headers are part of the layout.
+
+        :raises ValueError: when they do not fill it.
+        """
+        found = {}
+        after = start
+        for number, begin, finish in attributes(data, start, end):
+            headers[begin - 4 - at] = int.from_bytes(data[begin - 4 : begin], pack.ORDER)
+            found[number] = (begin, finish)
+            after = finish
+        if end - after > 3:
+            raise ValueError(f"{end - after} bytes are no attribute")
+        return found
+
+    def note(found: dict[int, tuple[int, int]], number: int, form: str, *names: str) -> None:
+        """A value, or several in one attribute, if it is there and as long as it should be."""
+        span = found.get(number)
+        if span is None or span[1] - span[0] < Struct("=" + form).size:
+            return
+        offset = span[0] - at
+        for letter, name in zip(form, names, strict=True):
+            places.append(_Place(offset, letter, name))
+            offset += Struct("=" + letter).size
+
+    top = within(at + pack.FIRST, at + length)
+    kind = top.get(pack.KIND)
+    if kind is None or data[kind[0] : kind[1]] != b"flower\0" or pack.OPTIONS not in top:
+        return None
+    places.append(_Place(kind[0] - at, "7s", "kind"))
+    note(top, pack.CHAIN, "I", "chain")
+    flower = within(*top[pack.OPTIONS])
+    note(flower, pack.FLOWER_FLAGS, "I", "flags")
+    note(flower, FLOWER_IN_HW_COUNT, "I", "in_hw_count")
+    first = within(*flower[pack.FLOWER_ACT]).get(1) if pack.FLOWER_ACT in flower else None
+    if first is not None:
+        action = within(*first)
+        cookie = action.get(pack.ACT_COOKIE)
+        if cookie is not None:
+            places.append(_Place(cookie[0] - at, f"{cookie[1] - cookie[0]}s", "cookie"))
+        if pack.ACT_STATS in action:
+            statistics = within(*action[pack.ACT_STATS])
+            note(statistics, STATS_BASIC, "QI", "bytes", "packets")
+            note(statistics, STATS_BASIC_HW, "QI", "hw_bytes", "hw_packets")
+            note(statistics, STATS_PKT64, "Q", "packets64")
+        name = action.get(pack.ACT_KIND)
+        times = TIMES.get(data[slice(*name)].rstrip(b"\0")) if name is not None else None
+        if times is not None and pack.ACT_OPTIONS in action:
+            # The second of ``struct tcf_t``: install, lastuse, expires, firstuse.
+            span = within(*action[pack.ACT_OPTIONS]).get(times)
+            if span is not None and span[1] - span[0] >= 16:
+                places.append(_Place(span[0] + 8 - at, "Q", "age"))
+    return Layout(places, headers)

@@ -1,0 +1,393 @@
+"""Netlink without waiting: many requests on their way at once, and dumps beside them.
+
+A :class:`Pipeline` is a socket for requests that are answered by an acknowledgement.  It sends many
+of them in one call, as long as there is room in the window, and matches what comes back by sequence
+number.  The kernel has carried out a request when the call that sends it returns, so the number of
+requests that a call sends is also for how long the reactor stands still: it is made so small that
+a call takes a few milliseconds, however slow what is behind the kernel is.
+
+An acknowledgement can be lost, for it is dropped when our receive buffer is full, and then a later
+``recv`` fails with ENOBUFS.  The requests were carried out nevertheless, well or not.  Who asked is
+told :data:`LOST` then, and must look at the kernel to know.
+
+A :class:`Dumper` is a socket of its own for dumps, which the kernel answers piece by piece; one is
+read at a time, and only some pieces in one turn of the reactor.
+
+Source: netlink(7); Linux, ``linux/netlink.h``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from struct import Struct
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from drivers.software.reader import Reader
+from drivers.software.system import System
+from drivers.tcflower.dump import attributes
+from drivers.tcflower.pack import HEADER
+
+SOL_NETLINK: Final = 270
+NETLINK_ADD_MEMBERSHIP: Final = 1
+NETLINK_CAP_ACK: Final = 10
+NETLINK_EXT_ACK: Final = 11
+NETLINK_GET_STRICT_CHK: Final = 12
+SO_RCVBUFFORCE: Final = 33
+
+NLMSG_ERROR: Final = 2
+NLMSG_DONE: Final = 3
+NLM_F_DUMP_INTR: Final = 0x10
+NLM_F_CAPPED: Final = 0x100
+NLM_F_ACK_TLVS: Final = 0x200
+NLMSGERR_ATTR_MSG: Final = 1
+
+WINDOW: Final = 192
+"""Requests on their way at once; some 300 acknowledgements fill the default receive buffer."""
+BATCH: Final = 64
+"""Requests in one call, at most."""
+SLOW: Final = 0.004
+"""Seconds that a call should take, at most."""
+RECEIVE_BUFFER: Final = 1 << 20
+DATAGRAM: Final = 1 << 16
+READS: Final = 64
+"""Datagrams of acknowledgements that are read in one turn of the reactor: one each."""
+PIECES: Final = 8
+"""Pieces of a dump that are read in one turn of the reactor, of at most 32 KiB each."""
+REPEATS: Final = 3
+"""How often a dump is begun again because the kernel's state changed meanwhile."""
+
+LOST: Final = -1
+"""In the place of an error number: nobody knows what became of a request."""
+
+_error = Struct("=i")
+
+Answer = Callable[[int, str], None]
+"""Takes the error number (0: it was done; :data:`LOST`) and what the kernel had to say to it."""
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
+    """Of each message in a datagram: its type, flags, sequence number, place and length."""
+    at = 0
+    size = len(data)
+    while at + HEADER.size <= size:
+        length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
+        if not HEADER.size <= length <= size - at:
+            return
+        yield kind, flags, sequence, at, length
+        at += length + 3 & ~3
+
+
+def extended(data: bytes, flags: int, at: int, length: int) -> str:
+    """The text of an extended acknowledgement; empty when there is none."""
+    if not flags & NLM_F_ACK_TLVS:
+        return ""
+    # After the error number comes the request, or only its header.
+    start = at + HEADER.size + 4
+    asked = HEADER.size if flags & NLM_F_CAPPED else HEADER.unpack_from(data, start)[0]
+    for number, begin, end in attributes(data, start + (asked + 3 & ~3), at + length):
+        if number == NLMSGERR_ATTR_MSG:
+            return data[begin:end].rstrip(b"\0").decode(errors="replace")
+    return ""
+
+
+def explain(error: int, text: str) -> str:
+    """An error number and the kernel's words in one line."""
+    if error == LOST:
+        return "no acknowledgement"
+    said = os.strerror(error)
+    return f"{said}: {text}" if text else said
+
+
+class _Socket:
+    """What both kinds of sockets have in common."""
+
+    def __init__(self, system: System, prefix: str) -> None:
+        self._system = system
+        self._prefix = prefix
+        self._socket: Any = None
+        self._reader: Reader | None = None
+        self._sequence = 0
+
+    def open(self, reactor: Any, protocol: int = socket.NETLINK_ROUTE) -> None:
+        """Begin.
+
+        :raises OSError: when the kernel has no netlink for us.
+        """
+        opened = self._system.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        try:
+            try:
+                opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+            except PermissionError:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
+                opened.setsockopt(SOL_NETLINK, option, 1)
+            opened.bind((0, 0))
+        except BaseException:
+            opened.close()
+            raise
+        self._socket = opened
+        self._reader = Reader(reactor, opened.fileno(), self._read, self._recover, self._prefix)
+
+    def close(self) -> None:
+        """End; what is on its way is answered no more."""
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
+            self._socket.close()
+
+    def sequence(self) -> int:
+        """A number for the next request."""
+        self._sequence = self._sequence + 1 & 0xFFFFFFFF or 1
+        return self._sequence
+
+    def _receive(self) -> bytes | None:
+        """A datagram; None: there is none, or there are no more.
+
+        :raises OSError: of ENOBUFS, that something was lost.
+        """
+        if self._reader is None:
+            return None
+        try:
+            data: bytes = self._socket.recv(DATAGRAM)
+        except BlockingIOError:
+            return None
+        return data
+
+    def _read(self) -> None:
+        raise AssertionError("both kinds read")
+
+    def _recover(self) -> bool:
+        """There was an error on the socket, which the next ``recv`` says."""
+        self._read()
+        return True
+
+
+class Pipeline(_Socket):
+    """Requests and their acknowledgements.
+
+    :ivar sent: how many requests were sent so far.
+    :ivar lost: of how many of them the acknowledgement was lost.
+    """
+
+    def __init__(
+        self, system: System, window: int = WINDOW, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """Make it; nothing is sent before :meth:`open`.
+
+        :param clock: for how long a call takes.
+        """
+        super().__init__(system, "requests")
+        self.sent = 0
+        self.lost = 0
+        self._window = window
+        self._clock = clock
+        self._batch = float(BATCH)
+        self._waiting: deque[tuple[int, bytes, Answer]] = deque()
+        self._flying: dict[int, Answer] = {}
+        self._reactor: Any = None
+        self._turn: Any = None
+
+    def open(self, reactor: Any, protocol: int = socket.NETLINK_ROUTE) -> None:
+        """See :class:`_Socket`."""
+        super().open(reactor, protocol)
+        self._reactor = reactor
+
+    def close(self) -> None:
+        """End; nothing is answered any more."""
+        super().close()
+        self._waiting.clear()
+        self._flying.clear()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything was answered."""
+        return not (self._waiting or self._flying)
+
+    @property
+    def pending(self) -> int:
+        """How many requests were not answered yet."""
+        return len(self._waiting) + len(self._flying)
+
+    def push(self, sequence: int, request: bytes, answer: Answer) -> None:
+        """Put a request in line; it is sent after this turn, or when there is room.
+
+        :param sequence: of :meth:`sequence`, in the request, too, which asks for an
+            acknowledgement.
+        """
+        self._waiting.append((sequence, request, answer))
+        self._later()
+
+    def _later(self) -> None:
+        """Send something in the next turn of the reactor."""
+        if self._turn is None and self._waiting and self._reader is not None:
+            self._turn = self._reactor.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._turn = None
+        room = min(int(self._batch), self._window - len(self._flying), len(self._waiting))
+        if room <= 0:
+            return
+        waiting = self._waiting
+        chosen = [waiting.popleft() for _ in range(room)]
+        begun = self._clock()
+        try:
+            self._socket.send(b"".join([request for _, request, _ in chosen]))
+        except OSError as error:
+            # Too much at once for the send buffer, or no memory: none of it was carried out.
+            if error.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.EAGAIN) and room > 1:
+                self._batch = max(1.0, room / 2)
+                waiting.extendleft(reversed(chosen))
+                self._later()
+                return
+            for _, _, answer in chosen:
+                answer(error.errno or errno.EIO, "")
+            self._later()
+            return
+        self.sent += room
+        self._pace(self._clock() - begun, room)
+        flying = self._flying
+        for sequence, _, answer in chosen:
+            flying[sequence] = answer
+        self._later()
+
+    def _pace(self, seconds: float, room: int) -> None:
+        """Send as many at once as take :data:`SLOW`."""
+        fitting = SLOW * room / seconds if seconds > 0 else BATCH
+        self._batch = min(float(BATCH), max(1.0, (self._batch + fitting) / 2))
+
+    def _read(self) -> None:
+        """Acknowledgements have come."""
+        for _ in range(READS):
+            try:
+                data = self._receive()
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._overrun()
+                break
+            if data is None:
+                break
+            self._take(data)
+        self._later()
+
+    def _take(self, data: bytes) -> None:
+        flying = self._flying
+        for kind, flags, sequence, at, length in messages(data):
+            if kind != NLMSG_ERROR:
+                continue
+            answer = flying.pop(sequence, None)
+            if answer is not None:
+                error = _error.unpack_from(data, at + HEADER.size)[0]
+                answer(-error, extended(data, flags, at, length) if error or flags else "")
+
+    def _overrun(self) -> None:
+        """Acknowledgements were lost: those that do not lie in the buffer."""
+        while True:
+            try:
+                data = self._receive()
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                continue
+            if data is None:
+                break
+            self._take(data)
+        missing = list(self._flying.values())
+        self._flying.clear()
+        self.lost += len(missing)
+        for answer in missing:
+            answer(LOST, "")
+
+
+Take = Callable[[bytes, int, int, int], None]
+"""Takes a message of a dump: the datagram, the type, where the message begins, and its length."""
+
+
+class Dumper(_Socket):
+    """Dumps, one after another."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__(system, "dumps")
+        self._waiting: deque[tuple[Callable[[int], bytes], Take, Deferred[None]]] = deque()
+        self._current = 0
+        self._again = False
+        self._repeats = 0
+
+    def dump(self, request: Callable[[int], bytes], take: Take) -> Deferred[None]:
+        """Ask for a dump.
+
+        :param request: makes the message with a sequence number.
+        :param take: is given every message.  When the kernel's state changed meanwhile the dump is
+            repeated, so that it may be given some of them twice; the last counts.
+        :return: fires when the dump is complete, with an :exc:`OSError` if it cannot be had.
+        """
+        done: Deferred[None] = Deferred()
+        self._waiting.append((request, take, done))
+        if not self._current:
+            self._begin()
+        return done
+
+    def _begin(self) -> None:
+        """Send the first request in line."""
+        self._again = False
+        while self._waiting and not self._current:
+            self._current = self.sequence()
+            try:
+                self._socket.send(self._waiting[0][0](self._current))
+            except OSError as error:
+                self._end(error)
+
+    def _end(self, error: OSError | None) -> None:
+        """The current dump is at its end."""
+        self._current = 0
+        if self._again and error is None and self._repeats < REPEATS:
+            self._repeats += 1
+            self._begin()
+            return
+        self._repeats = 0
+        _, _, done = self._waiting.popleft()
+        self._begin()
+        if error is None:
+            done.callback(None)
+        else:
+            done.errback(error)
+
+    def _read(self) -> None:
+        for _ in range(PIECES):
+            try:
+                data = self._receive()
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                # Whatever is missing, the rest of this dump is worth nothing.
+                self._again = True
+                continue
+            if data is None:
+                return
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        for kind, flags, sequence, at, length in messages(data):
+            if sequence != self._current or not self._current:
+                continue
+            if flags & NLM_F_DUMP_INTR:
+                self._again = True
+            if kind in (NLMSG_DONE, NLMSG_ERROR):
+                error = -_error.unpack_from(data, at + HEADER.size)[0]
+                self._end(
+                    OSError(error, explain(error, extended(data, flags, at, length)))
+                    if error > 0
+                    else None
+                )
+            else:
+                self._waiting[0][1](data, kind, at, length)

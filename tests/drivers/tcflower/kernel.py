@@ -1,0 +1,225 @@
+"""A kernel with tc, in memory: qdiscs on devices, shared blocks and the flower filters in them.
+
+:class:`FakeTcKernel` answers as the real one does, within the call that asks.  It can be made to
+refuse requests, to lose acknowledgements, and to forget what others delete.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final
+
+import attrs
+
+from drivers.tcflower import nla, pack
+from drivers.tcflower.netlink import NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR
+from drivers.tcflower.qdisc import CLSACT_PARENT, RTM_DELQDISC, RTM_NEWQDISC
+from tests.drivers.software.kernel import FakeDescriptor, FakeKernel, FakeNetlink, error
+
+TC: Final = (RTM_NEWQDISC, RTM_DELQDISC, *range(pack.RTM_NEWTFILTER, pack.RTM_GETTFILTER + 1))
+ROOM: Final = 300
+"""Acknowledgements that fit into a receive buffer."""
+PIECE: Final = 20
+"""Filters in a piece of a dump."""
+
+_error = Struct("=i")
+_stats = Struct("=QIxxxx")
+_times = Struct("=QQQQ")
+
+
+@attrs.define(eq=False)
+class Installed:
+    """A filter in the kernel.
+
+    :ivar key: its chain, pref and handle.
+    :ivar what: what it compares: filters of one pref must differ in it.
+    """
+
+    key: tuple[int, int, int]
+    what: str
+    kind: str
+    cookie: bytes
+    flags: int
+    packets: int = 0
+    bytes: int = 0
+    age: int = 0
+    in_hw_count: int = 0
+
+
+class FakeTcKernel(FakeKernel):
+    """A kernel with tc.
+
+    :ivar qdiscs: the block of each device, by its number, that has a clsact qdisc.
+    :ivar blocks: the filters of each block, by chain, pref and handle.
+    :ivar refuse: asked for each filter's installation; returns an error number and a text, or 0.
+    :ivar room: how many acknowledgements fit into a receive buffer; others are lost.
+    :ivar requests: how many messages it was sent, dumps left out.
+    :ivar calls: in how many calls.
+    :ivar offloads: whether its devices take filters into hardware.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qdiscs: dict[int, int] = {}
+        self.blocks: dict[int, dict[tuple[int, int, int], Installed]] = {}
+        self.refuse: Callable[[tuple[int, int, int]], tuple[int, str]] = lambda key: (0, "")
+        self.room = ROOM
+        self.requests = 0
+        self.calls = 0
+        self.offloads = False
+
+    def socket(self, family: int, kind: int, protocol: int) -> Any:
+        """See :class:`drivers.software.system.System`."""
+        if family == socket.AF_NETLINK:
+            return FakeTcNetlink(self)
+        return super().socket(family, kind, protocol)
+
+    def remove(self, name: str, told: bool = True) -> None:
+        """A device disappears, and its qdisc with it; a block ends with its last."""
+        self.unbind(self.devices[name].index)
+        super().remove(name, told)
+
+    def unbind(self, index: int) -> None:
+        """A qdisc disappears."""
+        block = self.qdiscs.pop(index, None)
+        if block is not None and block not in self.qdiscs.values():
+            self.blocks.pop(block, None)
+
+    def tc(self, kind: int, flags: int, message: bytes) -> tuple[int, str]:
+        """Carry a request out; returns an error number and a text."""
+        self.requests += 1
+        if pack.RTM_NEWTFILTER <= kind <= pack.RTM_DELTFILTER:
+            decoded = nla.decode(message)
+            block = self.blocks.get(decoded["parent"])
+            if decoded["index"] != pack.BLOCK or block is None:
+                return errno.EINVAL, "Specified block does not exist"
+            key = (decoded.get_attr("TCA_CHAIN") or 0, decoded["info"] >> 16, decoded["handle"])
+            if kind == pack.RTM_DELTFILTER:
+                return (0, "") if block.pop(key, None) else (errno.ENOENT, "")
+            return self.install(block, key, flags, decoded)
+        _, index, _, parent, _ = pack.TCMSG.unpack_from(message, pack.HEADER.size)
+        if index not in {device.index for device in self.devices.values()}:
+            return errno.ENODEV, ""
+        if kind == RTM_DELQDISC:
+            if index not in self.qdiscs:
+                return errno.ENOENT, ""
+            self.unbind(index)
+            return 0, ""
+        if parent != CLSACT_PARENT:
+            return errno.EINVAL, ""
+        if index in self.qdiscs:
+            return errno.EEXIST, "Exclusivity flag on, cannot modify"
+        asked = nla.decode(message)
+        self.qdiscs[index] = asked.get_attr("TCA_INGRESS_BLOCK")
+        self.blocks.setdefault(self.qdiscs[index], {})
+        return 0, ""
+
+    def install(
+        self, block: dict[tuple[int, int, int], Installed], key: Any, flags: int, decoded: Any
+    ) -> tuple[int, str]:
+        """A filter shall be there."""
+        code, text = self.refuse(key)
+        if code:
+            return code, text
+        options = decoded.get_attr("TCA_OPTIONS")
+        wanted = options.get_attr("TCA_FLOWER_FLAGS") or 0
+        if wanted & 2 and not self.offloads:
+            return errno.EOPNOTSUPP, "Offload is not supported"
+        if key in block and flags & pack.NLM_F_EXCL:
+            return errno.EEXIST, "Filter already exists"
+        what = repr(
+            [slot[:2] for slot in options["attrs"] if "KEY" in slot[0] or "INDEV" in slot[0]]
+        )
+        first = options.get_attr("TCA_FLOWER_ACT").get_attr("TCA_ACT_1")
+        for other, installed in block.items():
+            if other[:2] == key[:2] and other != key and installed.what == what:
+                return errno.EEXIST, ""
+        block[key] = Installed(
+            key,
+            what,
+            first.get_attr("TCA_ACT_KIND"),
+            first.get_attr("TCA_ACT_COOKIE") or b"",
+            wanted | (4 if self.offloads and not wanted & 1 else 8),
+            in_hw_count=int(self.offloads and not wanted & 1),
+        )
+        return 0, ""
+
+    def hit(self, installed: Installed, packets: int, octets: int) -> None:
+        """Packets were matched; ``octets`` without Ethernet headers."""
+        installed.packets += packets
+        installed.bytes += octets
+        installed.age = 0
+
+
+class FakeTcNetlink(FakeNetlink):
+    """A netlink socket of a kernel with tc."""
+
+    kernel: FakeTcKernel
+
+    def send(self, data: bytes) -> int:
+        """Carry out what is asked."""
+        self.kernel.calls += 1
+        at = 0
+        size = len(data)
+        while at < size:
+            length, kind, flags, sequence, _ = pack.HEADER.unpack_from(data, at)
+            message = data[at : at + length]
+            if kind not in TC:
+                return super().send(data)
+            if flags & pack.NLM_F_DUMP == pack.NLM_F_DUMP:
+                self._dump(sequence, pack.TCMSG.unpack_from(message, pack.HEADER.size)[3])
+            else:
+                self._acknowledge(sequence, message, *self.kernel.tc(kind, flags, message))
+            at += length + 3 & ~3
+        return size
+
+    def _acknowledge(self, sequence: int, request: bytes, code: int, text: str) -> None:
+        if len(self.queue) >= self.kernel.room:
+            if not isinstance(self.queue[0], OSError):
+                self.queue.appendleft(error(errno.ENOBUFS))
+            return
+        said = pack.string(1, text) if text else b""
+        flags = (NLM_F_CAPPED | NLM_F_ACK_TLVS) if text else 0x100
+        body = _error.pack(-code) + request[: pack.HEADER.size] + said
+        self.queue.append(pack.HEADER.pack(16 + len(body), NLMSG_ERROR, flags, sequence, 0) + body)
+
+    def _dump(self, sequence: int, block: int) -> None:
+        messages = [
+            filter_message(installed, block, sequence)
+            for installed in self.kernel.blocks.get(block, {}).values()
+        ]
+        for start in range(0, len(messages), PIECE):
+            self.queue.append(b"".join(messages[start : start + PIECE]))
+        self.queue.append(pack.HEADER.pack(20, NLMSG_DONE, 2, sequence, 0) + bytes(4))
+
+
+def filter_message(installed: Installed, block: int, sequence: int = 0) -> bytes:
+    """What a dump says of a filter."""
+    chain, pref, handle = installed.key
+    statistics = pack.attribute(1, _stats.pack(installed.bytes, installed.packets))
+    if installed.in_hw_count:
+        statistics += pack.attribute(7, _stats.pack(installed.bytes, installed.packets))
+    times = pack.attribute(1, _times.pack(0, installed.age, 0, 0))
+    action = (
+        pack.string(pack.ACT_KIND, installed.kind)
+        + pack.attribute(pack.ACT_STATS, statistics)
+        + (pack.attribute(pack.ACT_COOKIE, installed.cookie) if installed.cookie else b"")
+        + pack.attribute(pack.ACT_OPTIONS, times)
+    )
+    options = (
+        pack.attribute(pack.FLOWER_FLAGS, installed.flags.to_bytes(4, "little"))
+        + pack.attribute(86, installed.in_hw_count.to_bytes(4, "little"))
+        + pack.attribute(pack.FLOWER_ACT, pack.attribute(1, action))
+    )
+    body = (
+        pack.string(pack.KIND, "flower")
+        + pack.attribute(pack.CHAIN, chain.to_bytes(4, "little"))
+        + pack.attribute(pack.OPTIONS, options)
+    )
+    return pack.message(pack.RTM_NEWTFILTER, 2, sequence, block, (handle, pref, 3), body)
+
+
+__all__ = ["FakeDescriptor", "FakeTcKernel", "FakeTcNetlink", "Installed", "filter_message"]
