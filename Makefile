@@ -4,6 +4,7 @@
 #   make run                            start the default agent, without root
 #   make test [TESTS=tests.openflow]    unit tests: no root, no network, no waiting
 #   make system-test                    tests from outside; each says what it needs, or skips itself
+#   make osken-long                     os-ken's tests of groups and meters: 15 minutes, two idle cores
 #   make lint                           ruff and mypy
 #   make bench                          speed, beside Open vSwitch
 #   make bench-asic                     what the order of operations is worth on slow hardware
@@ -27,7 +28,7 @@ UNIT := $(filter-out tests.system tests.kernel,$(sort \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
 
-.PHONY: help run test system-test lint bench bench-asic fuzz clean
+.PHONY: help run test system-test osken-long lint bench bench-asic fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,6 +45,9 @@ system-test: $(VENV)/test.stamp $(FAUCET)/stamp
 	$(TRIAL) tests.system || status=1; \
 	tests/vm/in-kernel $(VM) $(TRIAL) --temp-directory=/tmp/_trial_kernel tests.kernel || status=1; \
 	exit $$status
+
+osken-long: $(VENV)/test.stamp $(FAUCET)/stamp
+	@$(TRIAL) tests.system.osken_long
 
 lint: $(VENV)/dev.stamp
 	@status=0; \
