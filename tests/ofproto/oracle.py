@@ -27,6 +27,7 @@ from drivers.testing import ScriptableDriver
 from tests.ofproto.model import DELETE, EVICTED, Entry, Key, Model, Order, Pattern
 from tests.ofproto.session import Session
 from tests.ofproto.stage import Observer, essence
+from tests.ofproto.watching import Copy
 
 PATTERNS: Final = (
     Pattern(),
@@ -128,6 +129,7 @@ class Oracle:
     :ivar doubtful: the handles of entries of which the hardware may have something else, or
         something still, than the tables say.
     :ivar ghosts: those that each table knows of itself.
+    :ivar copy: the rules, as flow monitors know them.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class Oracle:
         self.settled = Model(tuple(table.max_entries for table in switch.tables))
         self.doubtful: set[int] = set()
         self.ghosts: list[set[int]] = [set() for _ in switch.tables]
+        self.copy = Copy(switch.changes)
 
     def expected(self) -> Model:
         """The model after everything that was accepted, with what is in flight taken for done."""
@@ -159,6 +162,7 @@ class Oracle:
         model = self.expected()
         self._check_tables(model)
         self._check_pending()
+        self.copy.check()
         self._check_bounds(sessions)
         now = self.clock.seconds()
         if self.switch.ledger.groups or any(
