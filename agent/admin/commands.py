@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from agent.admin import coverage
 from agent.admin.commands_bridges import Agent
+from agent.admin.commands_connections import ConnectionCommands
 from agent.admin.commands_driver import DriverCommands
 from agent.admin.commands_fdb import ForwardingCommands
 from agent.admin.commands_flows import FlowCommands
@@ -39,6 +40,7 @@ def commands(
     LogCommands(vlog).register(registry)
     CoverageCommands(counters).register(registry)
     OFProtoCommands(agent, clock).register(registry)
+    ConnectionCommands(agent, clock).register(registry)
     FlowCommands(agent, clock).register(registry)
     DriverCommands(agent).register(registry)
     ForwardingCommands(agent, clock).register(registry)

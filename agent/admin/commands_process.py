@@ -99,7 +99,7 @@ class LogCommands:
             try:
                 self._vlog.levels.set(spec)
             except ValueError as error:
-                raise CommandError(str(error)) from None
+                raise CommandError(f'{error} (in "{spec}")') from None
         return ""
 
     def reopen(self) -> str:

@@ -13,6 +13,7 @@ daemons, and so are the texts of errors that people may know: Debian's ``ovs-app
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
@@ -55,6 +56,9 @@ from agent.admin.listeners import Listener
 MAX_CONNECTIONS: Final = 100
 """How many clients there may be at once."""
 
+MAX_SHOWN: Final = 60
+"""Characters of a wrong argument that an error repeats."""
+
 REQUESTS_PER_TURN: Final = 10
 """How many requests of one client are answered before others have their turn."""
 
@@ -91,6 +95,18 @@ class Command:
     max_args: int | None
     handler: Handler
 
+    @property
+    def arguments(self) -> list[str]:
+        """The names of its arguments."""
+        words = [word.removesuffix("...") for word in self.usage.split()]
+        return [word[1:-1] if word.startswith("[") else word for word in words]
+
+
+def _shown(argument: object) -> str:
+    """An argument, or its beginning, as it came."""
+    text = json.dumps(argument, ensure_ascii=False)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
 
 class CommandRegistry:
     """The commands there are.  ``list-commands`` is always one of them."""
@@ -112,6 +128,9 @@ class CommandRegistry:
             raise ValueError(f"there is a command {name} already")
         self._commands[name] = Command(name, usage, min_args, max_args, handler)
 
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._commands.values())
+
     def execute(self, name: str, args: Sequence[object]) -> Deferred[str]:
         """Execute a command.
 
@@ -127,11 +146,19 @@ class CommandRegistry:
                 '(use "list-commands" to see a list of valid commands)'
             )
         if len(args) < command.min_args:
-            raise CommandError(f'"{name}" command requires at least {command.min_args} arguments')
+            missing = " and ".join(command.arguments[len(args) : command.min_args])
+            raise CommandError(
+                f'"{name}" command requires at least {command.min_args} arguments '
+                f"({missing} missing)"
+            )
         if command.max_args is not None and len(args) > command.max_args:
-            raise CommandError(f'"{name}" command takes at most {command.max_args} arguments')
-        if not all(isinstance(arg, str) for arg in args):
-            raise CommandError(f'"{name}" command has non-string argument')
+            raise CommandError(
+                f'"{name}" command takes at most {command.max_args} arguments '
+                f"({_shown(args[command.max_args])} is too much)"
+            )
+        for arg in args:
+            if not isinstance(arg, str):
+                raise CommandError(f'"{name}" command has non-string argument ({_shown(arg)})')
         return command.handler(*args)
 
     def _failed(self, failure: Failure, name: str) -> Failure:

@@ -262,8 +262,7 @@ class OFConn(Speaker):
         self.last_error = text
         self._log.warn("{connection}: {text}, disconnecting", connection=self.name, text=text)
         version = self.version or error_version(self.settings.versions, head[0])
-        self.counters.errors_sent += 1
-        self.traffic.errors[code.name] += 1
+        self.count_error(code)
         self.channel.send(encode_error(version, code, head, text))
         self.channel.close()
 

@@ -21,6 +21,7 @@ far as a transport, and forgotten with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -95,6 +96,8 @@ class _Core:
         self.wait = MIN_BACKOFF
         self.attempts = 0
         self.last_error = ""
+        self.sessions = 0
+        self.errors: Counter[str] = Counter()
         self.session: OFConn | None = None
         self.attempt: Deferred[IProtocol] | None = None
         self.timer: IDelayedCall | None = None
@@ -176,6 +179,7 @@ def _build() -> Callable[[_Core], _Inputs]:
     def proved(inputs: _Inputs, core: _Core) -> None:
         core.log.info("{connection}: connected", connection=core.name)
         core.enter("ACTIVE")
+        core.sessions += 1
         core.wait = MIN_BACKOFF
         core.attempts = 0
 
@@ -294,6 +298,25 @@ class ReconnectingConnection:
         """Why the last attempt failed or the last session ended; empty before that."""
         return self._core.last_error
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions have proved themselves."""
+        return self._core.sessions
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Error messages sent, in sessions that are over too, by the error's name."""
+        session = self._core.session
+        if session is None or session.closed:
+            return self._core.errors
+        return self._core.errors + Counter(session.counters.errors)
+
+    @property
+    def retry_in(self) -> float | None:
+        """Seconds until the next attempt; None: it waits for none."""
+        timer = self._core.timer
+        return None if timer is None else max(0.0, timer.getTime() - self._clock.seconds())
+
     def start(self) -> None:
         """Begin to dial."""
         self._inputs.start()
@@ -335,5 +358,6 @@ class ReconnectingConnection:
 
     def session_lost(self, session: OFConn, reason: str) -> None:
         """See :class:`agent.connmgr.interfaces.Owner`."""
+        self._core.errors.update(session.counters.errors)
         self._owner.session_lost(session, reason)
         self._inputs.lost(reason)

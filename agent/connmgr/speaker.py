@@ -25,7 +25,7 @@ from agent.ofproto.bundles import BundleGroup
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import encode, encode_error, encode_parts, header
-from agent.openflow.errors import FLOW_MOD_UNKNOWN, REQUEST_EPERM, OpenFlowError
+from agent.openflow.errors import FLOW_MOD_UNKNOWN, REQUEST_EPERM, ErrorCode, OpenFlowError
 from agent.openflow.messages import NO_BUFFER
 
 _ERROR: Final = 1
@@ -39,14 +39,20 @@ _LONG: Final[frozenset[type]] = frozenset({of.FlowStatsReply})
 class Counters:
     """What a session has counted, beside the messages that its channel counts.
 
+    :ivar errors: error messages sent, by the error's name.
     :ivar packet_ins_dropped: packets not sent because the peer does not read.
     :ivar packets_dropped: buffered packets not processed because there were too many.
     """
 
-    errors_sent: int = 0
+    errors: dict[str, int] = attrs.Factory(dict)
     errors_received: int = 0
     packet_ins_dropped: int = 0
     packets_dropped: int = 0
+
+    @property
+    def errors_sent(self) -> int:
+        """Error messages sent."""
+        return sum(self.errors.values())
 
 
 class Speaker:
@@ -192,8 +198,7 @@ class Speaker:
             self.channel.send(self._error(error, frame, xid))
 
     def _error(self, error: OpenFlowError, frame: bytes, xid: int | None = None) -> bytes:
-        self.counters.errors_sent += 1
-        self.traffic.errors[error.code.name] += 1
+        self.count_error(error.code)
         self._log.debug(
             "{connection}: request with xid {xid} refused: {error}",
             connection=self.name,
@@ -201,6 +206,13 @@ class Speaker:
             error=error,
         )
         return encode_error(self.version, error.code, frame, error.text, xid)
+
+    def count_error(self, code: ErrorCode) -> None:
+        """An error message is about to be sent."""
+        name = code.name
+        errors = self.counters.errors
+        errors[name] = errors.get(name, 0) + 1
+        self.traffic.errors[name] += 1
 
     def crashed(self, frame: bytes, failure: Failure | None = None) -> None:
         """A bug of ours, which is no reason to close the connection."""

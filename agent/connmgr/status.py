@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from agent.connmgr.negotiation import version_name
@@ -21,12 +23,15 @@ class ConnectionStatus:
     :ivar since: how long, in seconds.
     :ivar last_error: why the last attempt failed or session ended; empty: never.
     :ivar attempts: of a controller, since the last session that proved itself.
+    :ivar sessions: of a controller, how many there were so far that proved themselves.
+    :ivar retry_in: of a controller, seconds until the next attempt; None: it waits for none.
     :ivar version: ``1.0`` or ``1.3``; empty before one is agreed on.
     :ivar role: ``equal``, ``master`` or ``slave``; empty likewise.
     :ivar admitted: whether the controller has taken control.
     :ivar received: messages of this session.
     :ivar sent: likewise.
     :ivar errors_sent: error messages among them.
+    :ivar errors: error messages sent, by the error's name; of a controller, in all its sessions.
     :ivar errors_received: likewise.
     :ivar packet_ins_dropped: packets not sent because the peer does not read.
     :ivar packet_ins_queued: packets that wait because there were too many a second.
@@ -47,12 +52,15 @@ class ConnectionStatus:
     since: float
     last_error: str = ""
     attempts: int = 0
+    sessions: int = 0
+    retry_in: float | None = None
     version: str = ""
     role: str = ""
     admitted: bool = False
     received: int = 0
     sent: int = 0
     errors_sent: int = 0
+    errors: Mapping[str, int] = attrs.Factory(dict)
     errors_received: int = 0
     packet_ins_dropped: int = 0
     packet_ins_queued: int = 0
@@ -84,6 +92,7 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         received=channel.received,
         sent=channel.sent,
         errors_sent=counters.errors_sent,
+        errors=dict(counters.errors),
         errors_received=counters.errors_received,
         packet_ins_dropped=counters.packet_ins_dropped,
         packet_ins_queued=session.packets.queued,
@@ -134,4 +143,7 @@ def of_controller(connection: ReconnectingConnection, now: float) -> ConnectionS
         state=connection.state,
         last_error=connection.last_error,
         attempts=connection.attempts,
+        sessions=connection.sessions,
+        retry_in=connection.retry_in,
+        errors=dict(connection.errors),
     )

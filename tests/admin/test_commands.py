@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.logger import Logger
+from zope.interface import alsoProvides
 
 import agent
 from agent.admin.commands import commands
 from agent.admin.coverage import Coverage
 from agent.admin.schema import ConfigError
+from agent.admin.unixctl import CommandError
 from agent.admin.vlog import StreamDestination, Vlog
 from agent.openflow.messages import FlowModCommand
+from drivers.abilities import IForwardingDatabase, ITracing
 from tests.admin.agents import CommandCase, FakeAgent, FakeBridge, FaultyDriver
 from tests.ofproto.stage import SwitchTestCase
 
@@ -30,6 +34,7 @@ class AllTests(CommandCase):
         self.assertEqual(
             {line[:25].strip(): line[25:].strip() for line in lines},
             {
+                "bridge/connections": "[BRIDGE]",
                 "bridge/dump-flows": "BRIDGE",
                 "coverage/read-counter": "COUNTER",
                 "coverage/show": "",
@@ -57,6 +62,80 @@ class AllTests(CommandCase):
                 "vlog/set": "[MODULE[:DESTINATION[:LEVEL]]]...",
             },
         )
+
+
+ARGUMENTS = {
+    "-generate|PACKET": ("00" * 14, "0g"),
+    "BRIDGE": ("br0", "br9"),
+    "COUNTER": ("unixctl_received", "nothing"),
+    "FLOW": ("in_port=1", "in_port=1,colour=red"),
+    "MODULE": ("ofproto", "nothing"),
+    "MODULE[:DESTINATION[:LEVEL]]": ("ofproto:dbg", "dbg:err"),
+    "KEY=VALUE": ("limit=1", "colour=red"),
+    "WHAT": ("flows", "nothing"),
+    "WORD": ("fail", "explode"),
+}
+"""For each argument of any command, by its name in the usage: one that is right, and one that is
+wrong."""
+
+
+class BadArgumentsTests(SwitchTestCase, CommandCase):
+    """Every command refuses bad arguments in a text that says which."""
+
+    def setUp(self) -> None:
+        """All commands, and a driver that can do all they ask for."""
+        super().setUp()
+        driver: Any = FaultyDriver()
+        for name in ("learned_addresses", "learning_statistics", "forget_addresses", "trace"):
+            setattr(driver, name, lambda *args: self.fail("executed nevertheless"))
+        alsoProvides(driver, IForwardingDatabase, ITracing)
+        self.switch.driver = driver
+        self.agent = FakeAgent({"br0": FakeBridge(self.switch)})
+        self.registry = commands(self.agent, self.clock, Vlog(), Coverage())
+
+    def test_missing(self) -> None:
+        """One that must be there and is not is named."""
+        for command in self.registry:
+            good = [ARGUMENTS[name][0] for name in command.arguments]
+            for count in range(command.min_args):
+                missing = command.arguments[count : command.min_args]
+                text = self.command_refused(command.name, *good[:count])
+                for name in missing:
+                    self.assertIn(name, text)
+
+    def test_too_many(self) -> None:
+        """The first that is too much is repeated; a long one, not all of it."""
+        for command in self.registry:
+            if command.max_args is not None:
+                good = [ARGUMENTS[name][0] for name in command.arguments]
+                for extra in ("surplus", "x" * 10_000):
+                    text = self.command_refused(command.name, *good, extra, "more")
+                    self.assertIn(f'"{extra[:50]}', text)
+                    self.assertLess(len(text), 200)
+
+    def test_wrong(self) -> None:
+        """One that means nothing is named, or repeated, wherever it is."""
+        for command in self.registry:
+            good = [ARGUMENTS[name][0] for name in command.arguments]
+            for place, name in enumerate(command.arguments):
+                bad = ARGUMENTS[name][1]
+                args = [*good[:place], bad, *good[place + 1 :]]
+                text = self.command_refused(command.name, *args)
+                named = name.removeprefix("-generate|")
+                self.assertTrue(
+                    text.startswith(f"{named}: ") or f'"{bad}"' in text, f"{command.name}: {text}"
+                )
+
+    def test_no_text(self) -> None:
+        """One that is no text is repeated, wherever it is."""
+        for command in self.registry:
+            good = [ARGUMENTS[name][0] for name in command.arguments]
+            for place in range(len(good)):
+                for bad in (17, None, ["br0"], {"a": 1}):
+                    args = [*good[:place], bad, *good[place + 1 :]]
+                    result = self.registry.execute(command.name, args)
+                    error = self.failureResultOf(result, CommandError).value
+                    self.assertIn(f"({json.dumps(bad)})", str(error))
 
 
 class DriverTests(SwitchTestCase, CommandCase):
@@ -194,7 +273,7 @@ class LogTests(CommandCase):
         """A word that means nothing is named."""
         self.assertEqual(
             self.command_refused("vlog/set", "connmgr:loud"),
-            'no destination, level, or module "loud"',
+            'no destination, level, or module "loud" (in "connmgr:loud")',
         )
 
     def test_rate_limit(self) -> None:

@@ -55,11 +55,14 @@ class RegistryTests(SynchronousTestCase):
             '"nonsense" is not a valid command '
             '(use "list-commands" to see a list of valid commands)',
         )
-        self.assertEqual(self.refused("echo"), '"echo" command requires at least 1 arguments')
         self.assertEqual(
-            self.refused("echo", "a", "b", "c"), '"echo" command takes at most 2 arguments'
+            self.refused("echo"), '"echo" command requires at least 1 arguments (WORD missing)'
         )
-        self.assertEqual(self.refused("echo", 1), '"echo" command has non-string argument')
+        self.assertEqual(
+            self.refused("echo", "a", "b", "c"),
+            '"echo" command takes at most 2 arguments ("c" is too much)',
+        )
+        self.assertEqual(self.refused("echo", 1), '"echo" command has non-string argument (1)')
 
     def test_unlimited(self) -> None:
         """A command may take any number of arguments."""

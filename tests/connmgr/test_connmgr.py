@@ -122,13 +122,28 @@ class StatusTests(ManagerCase):
         attempt.clientConnectionFailed(None, refusal)
         [status] = self.manager.connections()
         self.assertEqual((status.state, status.attempts), ("BACKOFF", 1))
+        self.assertEqual((status.retry_in, status.sessions), (1.0, 0))
         self.assertIn("refused", status.last_error)
         self.reactor.advance(1)
         self.controller(of.OFP10)
         [status] = self.manager.connections()
         self.assertEqual((status.state, status.version, status.role), ("ACTIVE", "1.0", "equal"))
         self.assertEqual((status.kind, status.attempts), (ConnectionKind.PRIMARY, 0))
+        self.assertEqual((status.retry_in, status.sessions), (None, 1))
         self.assertIn("refused", status.last_error)
+
+    def test_errors_outlive_the_session(self) -> None:
+        """What a controller was refused is counted by error, in all its sessions."""
+        for count in (1, 2):
+            controller = self.controller()
+            controller.send(of.DescRequest(), of.QueueStatsRequest(0, 0))
+            [status] = self.manager.connections()
+            self.assertEqual(status.errors, {"BAD_REQUEST.BAD_TYPE": 2 * count})
+            self.assertEqual((status.errors_sent, status.sessions), (2, count))
+            controller.transport.lose(error.ConnectionLost())
+            [status] = self.manager.connections()
+            self.assertEqual(status.errors, {"BAD_REQUEST.BAD_TYPE": 2 * count})
+            self.reactor.advance(1)
 
     def test_greeting(self) -> None:
         """Before HELLO there is neither version nor role."""

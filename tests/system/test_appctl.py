@@ -123,8 +123,12 @@ class AppctlTests(TestCase):
             '(use "list-commands" to see a list of valid commands)',
             "nonsense",
         )
-        await self.fail_with('"test/refuse" command requires at least 1 arguments', "test/refuse")
-        await self.fail_with('"version" command takes at most 0 arguments', "version", "x")
+        await self.fail_with(
+            '"test/refuse" command requires at least 1 arguments (WORD missing)', "test/refuse"
+        )
+        await self.fail_with(
+            '"version" command takes at most 0 arguments ("x" is too much)', "version", "x"
+        )
         await self.fail_with(
             'BRIDGE: there is no bridge "br9" (there are: br0)', "driver/show", "br9"
         )
