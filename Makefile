@@ -2,6 +2,7 @@
 # it needs in .venv, once, and again only after setup.cfg changed.
 #
 #   make run                            start the default agent, without root
+#   make demo                           the same with its page and two busy controllers
 #   make test [TESTS=tests.openflow]    unit tests: no root, no network, no waiting
 #   make system-test                    tests from outside; each says what it needs, or skips itself
 #   make osken-long                     os-ken's tests of groups and meters: 15 minutes, two idle cores
@@ -28,7 +29,7 @@ UNIT := $(filter-out tests.system tests.kernel,$(sort \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
 
-.PHONY: help run test system-test osken-long lint bench bench-asic fuzz clean
+.PHONY: help run demo test system-test osken-long lint bench bench-asic fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +37,9 @@ help:
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/twistd --nodaemon --pidfile= ofagent --config etc/ofagent.toml
+
+demo: $(VENV)/run.stamp
+	@exec $(BIN)/python -m demo
 
 test: $(VENV)/test.stamp
 	@$(TRIAL) $(TESTS)
