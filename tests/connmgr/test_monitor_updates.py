@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from agent.openflow import messages as of
+from agent.openflow.bundle_messages import BundleAdd, BundleControl, BundleFlags, BundleType
+from agent.openflow.codec import encode
 from agent.openflow.match import Match
 from agent.openflow.nx_messages import FlowMonitorFlags as Flags
 from tests.connmgr.monitoring import (
@@ -168,3 +170,19 @@ class TellingTests(MonitorCase):
         self.clock.turn(2)
         (reply,) = peer.received()
         self.assertEqual(words(reply), [f"+{port}" for port in range(1, 21)])
+
+    def test_own_bundle(self) -> None:
+        """A bundle of its own is told by the xid of its commit; another's in full."""
+        peer, other = self.peer(), self.peer()
+        self.watch(peer, NOT_OWN)
+        self.watch(other)
+        self.send(peer, *(self.bundled(flow_mod(ADD, port)) for port in (1, 2)))
+        commit = BundleControl(1, BundleType.COMMIT_REQUEST, BundleFlags.ATOMIC, 70)
+        self.send(peer, commit, of.BarrierRequest(2))
+        self.assertEqual(self.told(peer), ["BundleControl", "xid 70", "BarrierReply"])
+        self.assertCountEqual(self.told(other), ["+1", "+2"])
+
+    @staticmethod
+    def bundled(message: of.FlowMod) -> BundleAdd:
+        """A message for the bundle 1."""
+        return BundleAdd(1, encode(of.OFP13, message), BundleFlags.ATOMIC, message.xid)
