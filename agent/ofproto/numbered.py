@@ -18,7 +18,7 @@ import attrs
 
 from agent.ofproto.conditions import Postponed
 from agent.ofproto.ghosts import Ghosts
-from agent.ofproto.operations import Operation
+from agent.ofproto.operations import Operation, State
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import Criteria, FlowTable
 from agent.openflow.actions import Instructions, groups_of, meters_of
@@ -53,8 +53,8 @@ class NumberedTable(Generic[E]):
     :ivar failure: what a controller is told of a failure without an error of its own.
     :ivar entries: by number, as a controller sees them.
     :ivar pending: the operations in flight.
-    :ivar deleting: those of them which delete, by number: their entries are in :attr:`entries` no
-        longer.
+    :ivar deleting: those of them which delete, or are an ADD that is being taken back, by number:
+        their entries are in :attr:`entries` no longer, and the hardware has them.
     :ivar ghosts: entries that are not in the table, of which the hardware may still have something.
     """
 
@@ -135,10 +135,12 @@ class NumberedTable(Generic[E]):
         self._changed()
 
     def revert(self, operation: Operation) -> None:
-        """Take the change back; the operation is still pending."""
+        """Take the change back; the operation is still pending, or it was only tried."""
         number = operation.rule.number
         if operation.kind is OperationKind.ADD:
             del self.entries[number]
+            if operation.state is State.DONE:
+                self.deleting[number] = operation
         else:
             self.entries[number] = operation.old
         self._changed()
@@ -149,7 +151,7 @@ class NumberedTable(Generic[E]):
         operation.rule.pending = None
         if operation.old is not None:
             operation.old.pending = None
-        if operation.kind is OperationKind.DELETE:
+        if self.deleting.get(operation.rule.number) is operation:
             del self.deleting[operation.rule.number]
 
     def doubt(self, operation: Operation, reason: str) -> Operation | None:

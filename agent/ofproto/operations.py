@@ -85,7 +85,10 @@ class Place(Protocol):
         """Make the change, optimistically, and mark the entry pending."""
 
     def revert(self, operation: Operation) -> None:
-        """Put back what was; the entry stays pending."""
+        """Put back what was; the entry stays pending.
+
+        Also called when the operation has ended and was only tried, in the same turn.
+        """
 
     def end(self, operation: Operation) -> None:
         """The entry is no longer pending."""

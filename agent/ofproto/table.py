@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from agent.ofproto.ghosts import Ghosts
-from agent.ofproto.operations import Operation
+from agent.ofproto.operations import Operation, State
 from agent.ofproto.rule import MAX_PRIORITY, Rule
 from agent.openflow.actions import Enqueue, GroupAction, Output, actions_of
 from agent.openflow.errors import FLOW_MOD_UNKNOWN
@@ -88,8 +88,8 @@ class FlowTable:
     :ivar evicts: whether an ADD to a full table takes the place of a rule that will expire.
     :ivar capabilities: what the driver can do in it.
     :ivar pending: the operations in flight.
-    :ivar deleting: those of them which delete, by ``(mask, value, priority)``: their rules are no
-        longer in :attr:`rules`.
+    :ivar deleting: those of them which delete, or are an ADD that is being taken back, by ``(mask,
+        value, priority)``: their rules are no longer in :attr:`rules`, and the hardware has them.
     :ivar adding: how many of them add.
     :ivar hidden: how many of :attr:`rules` controllers neither see nor touch.
     :ivar ghosts: rules that are not in the table, of which the hardware may still have something.
@@ -206,12 +206,15 @@ class FlowTable:
                 operation.old.pending = operation
 
     def revert(self, operation: Operation) -> None:
-        """Take the change back; the operation is still pending."""
+        """Take the change back; the operation is still pending, or it was only tried."""
         rule = operation.rule
         if operation.kind is OperationKind.ADD:
-            self.rules.remove(rule.match, rule.priority)
+            match = rule.match
+            self.rules.remove(match, rule.priority)
             if rule.hidden:
                 self.hidden -= 1
+            if operation.state is State.DONE:
+                self.deleting[match.mask, match.value, rule.priority] = operation
         else:
             old = operation.old
             assert old is not None
@@ -228,6 +231,10 @@ class FlowTable:
             operation.old.pending = None
         if operation.kind is OperationKind.ADD:
             self.adding -= 1
+            if self.deleting:
+                key = (rule.match.mask, rule.match.value, rule.priority)
+                if self.deleting.get(key) is operation:
+                    del self.deleting[key]
         elif operation.kind is OperationKind.DELETE:
             match = rule.match
             del self.deleting[match.mask, match.value, rule.priority]

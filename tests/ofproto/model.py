@@ -15,7 +15,7 @@ import attrs
 
 from agent.openflow.actions import ApplyActions, Output
 from agent.openflow.match import Match
-from agent.openflow.messages import ALL_TABLES, ANY, OFP10, FlowMod
+from agent.openflow.messages import ALL_TABLES, ANY, OFP10, OFP13, FlowMod
 
 ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
 
@@ -116,6 +116,13 @@ class Order:
             flags=self.flags,
             xid=xid,
         )
+
+
+@attrs.frozen
+class Bundle:
+    """Several of them, all or none, from a connection of 1.3."""
+
+    orders: tuple[Order, ...]
 
 
 @attrs.define
@@ -232,6 +239,27 @@ class Model:
                     entry.cookie = order.cookie
                 elif order.flags & RESET_COUNTS:
                     entry.packets = 0
+        return frozenset()
+
+    def commit(self, bundle: Bundle, internal: bool, now: float, refused: bool) -> frozenset[str]:
+        """Execute a bundle, in tables that do not evict.
+
+        :param refused: whether the hardware refused any of it.
+        :returns: as for :meth:`execute`.
+        """
+        trial = self.clone()
+        deleted: set[Key] = set()
+        for order in bundle.orders:
+            there = {entry.key for entry in trial.entries}
+            errors = trial.execute(order, OFP13, internal, now)
+            if errors:
+                return errors
+            deleted |= there - {entry.key for entry in trial.entries}
+        if not refused:
+            for entry in self.entries:
+                if entry.key in deleted:
+                    self._tell(entry, DELETED)
+            self.entries = trial.entries
         return frozenset()
 
     @staticmethod
@@ -351,5 +379,8 @@ class Model:
     def _remove(self, going: list[Entry], reason: int) -> None:
         for entry in going:
             self.entries.remove(entry)
-            if entry.flags & SEND_FLOW_REM and entry.priority < HIDDEN:
-                self.removed.append(Removed(entry.key, entry.cookie, reason, entry.packets))
+            self._tell(entry, reason)
+
+    def _tell(self, entry: Entry, reason: int) -> None:
+        if entry.flags & SEND_FLOW_REM and entry.priority < HIDDEN:
+            self.removed.append(Removed(entry.key, entry.cookie, reason, entry.packets))

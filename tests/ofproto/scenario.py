@@ -78,6 +78,14 @@ def wrong_order(random: Random) -> Order:
     return attrs.evolve(random_order(random), **random.choice(WRONG))
 
 
+def random_orders(random: Random) -> tuple[Order, ...]:
+    """The FLOW_MODs of a bundle, with one of which something may be wrong."""
+    orders = [random_order(random) for _ in range(random.randint(1, 5))]
+    if random.random() < 0.1:
+        orders[random.randrange(len(orders))] = wrong_order(random)
+    return tuple(orders)
+
+
 def _who(random: Random) -> tuple[Any, ...]:
     return (random.randrange(4),)
 
@@ -89,6 +97,7 @@ def _maybe(random: Random) -> tuple[Any, ...]:
 KINDS: Final[tuple[tuple[int, str, Callable[[Random], tuple[Any, ...]]], ...]] = (
     (72, "order", lambda random: (random.randrange(4), random_order(random))),
     (4, "order", lambda random: (random.randrange(4), wrong_order(random))),
+    (16, "bundle", lambda random: (random.randrange(2), random_orders(random))),
     (10, "barrier", _who),
     (6, "statistics", _who),
     (2, "disconnect", _who),

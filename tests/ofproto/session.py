@@ -21,7 +21,7 @@ from agent.ofproto.conditions import Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import OperationGroup
 from agent.openflow.errors import BUFFER_UNKNOWN, OpenFlowError
-from tests.ofproto.model import Order
+from tests.ofproto.model import Bundle, Order
 
 BACKLOG: Final = 8
 """How many messages a session keeps; after that it does not read."""
@@ -39,8 +39,8 @@ class Switch(Protocol):
     def next_xid(self) -> int:
         """An xid that no other request has."""
 
-    def execute(self, order: Order, xid: int, session: Session) -> OperationGroup | None:
-        """Execute a FLOW_MOD; None: it is done, or was refused.
+    def execute(self, order: Order | Bundle, xid: int, session: Session) -> OperationGroup | None:
+        """Execute a FLOW_MOD or a bundle; None: it is done, or was refused.
 
         :raises Postponed: when it has to wait.
         """
@@ -59,11 +59,11 @@ class Switch(Protocol):
 class Item:
     """A message, and what became of it.
 
-    :ivar what: a FLOW_MOD, :data:`BARRIER` or :data:`STATISTICS`.
+    :ivar what: a FLOW_MOD, a bundle of them, :data:`BARRIER` or :data:`STATISTICS`.
     :ivar answers: how often it was answered, or was done without an answer.
     """
 
-    what: Order | str
+    what: Order | Bundle | str
     xid: int
     answers: int = 0
 
@@ -97,7 +97,7 @@ class Session:
         """There are none."""
         raise OpenFlowError(BUFFER_UNKNOWN)
 
-    def receive(self, what: Order | str) -> None:
+    def receive(self, what: Order | Bundle | str) -> None:
         """A message arrives, unless so much is waiting that nothing is read."""
         if len(self.queue) < BACKLOG:
             self.queue.append(Item(what, self._switch.next_xid()))
@@ -145,7 +145,7 @@ class Session:
 
     def _execute(self, item: Item) -> bool:
         """Execute a message; False when it has to wait for what this session has in flight."""
-        if isinstance(item.what, Order):
+        if isinstance(item.what, Order | Bundle):
             group = self._switch.execute(item.what, item.xid, self)
             if group is None:
                 item.answers += 1

@@ -165,12 +165,19 @@ class FailureTests(BundleTestCase):
             self.driver.finish()
             self.turn()
         self.switch.ledger.delete_attempts = 1
+        self.driver.finish()
         self.driver.fail(0, REFUSED)
         self.turn()
+        self.assertEqual(self.matches(), [PORT1, PORT2, PORT3])
         self.assertFalse(group.ended)
         other = Requester(name="br0<->other")
-        for match in (PORT1, PORT4):
+        for match in (PORT1, PORT2, PORT4):
             self.assertIs(self.postponed(self.send, ADD, match, other), group)
+        for request in (group_mod(G_ADD, 2, bucket()), meter_mod(G_ADD, 1, DROP)):
+            self.assertIs(self.postponed(self.handle, request, other), group)
+        self.resize(0, 4)
+        self.assertIs(self.postponed(self.send, ADD, ARP, other), group)
+        self.resize(0, 8)
         self.run_to_end(0)
         self.assertIs(group.error, REFUSED)
         self.assert_settled()

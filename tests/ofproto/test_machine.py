@@ -25,9 +25,11 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.ofproto.admission import Admission
+from agent.ofproto.bundles import BundleGroup
 from agent.ofproto.conditions import Condition
 from agent.ofproto.expiry import Expiry
 from agent.ofproto.ledger import OperationLedger
+from agent.ofproto.operations import StagedGroup
 from agent.ofproto.table import FlowTable
 from agent.openflow.messages import ALL_TABLES
 from tests.ofproto import scenario
@@ -84,6 +86,11 @@ class SwitchMachine(RuleBasedStateMachine):
         for order in orders:
             self.world.step("order", which, order)
         self.world.step("barrier", which)
+
+    @rule(which=FEW, orders=st.lists(ORDERS, min_size=1, max_size=4))
+    def bundled(self, which: int, orders: list[Order]) -> None:
+        """Several arrive in a bundle."""
+        self.world.step("bundle", which, orders)
 
     @rule(which=FEW, order=WRONG)
     def wrong_order(self, which: int, order: Order) -> None:
@@ -211,6 +218,15 @@ class EyeTests(SynchronousTestCase):
                 ledger._settle(operation.group)
 
         self.assert_seen(OperationLedger, "completed", believed)
+
+    def test_bundle(self) -> None:
+        """A bundle of which a part stays."""
+
+        def begin(group: Any, ledger: Any, owner: Any, xid: int, stages: Any) -> None:
+            StagedGroup.__init__(group, ledger, owner, xid, stages, atomic=False)
+            group.culprit = None
+
+        self.assert_seen(BundleGroup, "__init__", begin)
 
     def test_expiry(self) -> None:
         """Rules that do not expire."""

@@ -12,6 +12,7 @@ import gc
 import weakref
 from typing import Any
 
+from agent.ofproto.bundles import BundleCommit
 from agent.openflow import errors
 from agent.openflow import messages as of
 from agent.openflow.actions import ApplyActions, SetField
@@ -35,6 +36,7 @@ from tests.ofproto.stage import (
     Requester,
     SwitchTestCase,
     essence,
+    flow_mod,
     output,
 )
 
@@ -404,6 +406,26 @@ class RegressionTests(SwitchTestCase):
         self.turn()
         self.driver.finish()
         self.assertEqual(self.requester.ended, [group])
+
+    def test_a24_bundles_count(self) -> None:
+        """So is a bundle, as one, until all of it is confirmed, or taken back again."""
+        self.add(PORT1)
+        self.requester.ended.clear()
+        self.switch.ledger.delete_attempts = 1
+        commit = BundleCommit([flow_mod(ADD, PORT2), flow_mod(DELETE, PORT1)])
+        for end in (self.driver.fail, self.driver.finish):
+            group = self.handle(commit)
+            self.turn()
+            self.driver.finish()
+            self.turn()
+            self.assertEqual(self.requester.ended, [])
+            end()
+            self.turn()
+            self.driver.finish_all()
+            self.assertEqual(self.requester.ended, [group])
+            self.requester.ended.clear()
+            self.assertEqual(self.matches(), [PORT1] if group.error else [PORT2])
+            self.assert_settled()
 
     def test_a25_disconnect(self) -> None:
         """What a connection that is gone had in flight runs on to its end; what it had postponed is

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from agent.ofproto.bundles import BundleCommit, MessageFailed
 from agent.ofproto.conditions import Postponed
 from agent.ofproto.ghosts import Ghosts
 from agent.ofproto.ofproto import OFProto
@@ -32,7 +33,7 @@ from drivers.interfaces import (
     TableCapabilities,
 )
 from drivers.testing import ScriptableDriver
-from tests.ofproto.model import HIDDEN, Order
+from tests.ofproto.model import HIDDEN, Bundle, Order
 from tests.ofproto.oracle import KNOWN, Event, Oracle, key_of
 from tests.ofproto.session import BARRIER, STATISTICS, Session
 from tests.ofproto.stage import REFUSED, Observer
@@ -128,22 +129,28 @@ class World:
         """The session is over."""
         self.switch.release(session)
 
-    def execute(self, order: Order, xid: int, session: Session) -> OperationGroup | None:
-        """Have the switch execute a FLOW_MOD, and write down what it accepts."""
-        if session.internal:
-            order = attrs.evolve(order, priority=order.priority + HIDDEN)
-        if session.version == of.OFP10:
-            order = attrs.evolve(order, table=of.ALL_TABLES)
+    def execute(self, order: Order | Bundle, xid: int, session: Session) -> OperationGroup | None:
+        """Have the switch execute a FLOW_MOD or a bundle, and write down what it accepts."""
+        request: of.FlowMod | BundleCommit
+        if isinstance(order, Bundle):
+            request = BundleCommit([one.message(xid) for one in order.orders], xid)
+        else:
+            if session.internal:
+                order = attrs.evolve(order, priority=order.priority + HIDDEN)
+            if session.version == of.OFP10:
+                order = attrs.evolve(order, table=of.ALL_TABLES)
+            request = order.message(xid)
         event = Event(order, self.clock.seconds(), session.version, session.internal)
         before = self._fingerprint()
         try:
-            group = self.switch.handle(order.message(xid), session)
+            group = self.switch.handle(request, session)
         except Postponed:
             assert self._fingerprint() == before, "a postponed request had an effect"
             raise
         except OpenFlowError as error:
             assert self._fingerprint() == before, "a refused request had an effect"
-            event.error = error.code.name
+            cause = error.error if isinstance(error, MessageFailed) else error
+            event.error = cause.code.name
             group = None
         assert group is None or isinstance(group, OperationGroup)
         if group is not None:
@@ -184,7 +191,7 @@ class World:
     def _fingerprint(self) -> object:
         """What a request that has no effect must leave as it is."""
         return (
-            [list(table.rules) for table in self.switch.tables],
+            [{rule.handle: rule for rule in table.rules} for table in self.switch.tables],
             [len(table.pending) for table in self.switch.tables],
             len(self.switch.ledger.groups),
         )
@@ -213,6 +220,11 @@ class World:
     def order(self, which: int, order: Order) -> None:
         """A session is sent a FLOW_MOD."""
         self.sessions[which % len(self.sessions)].receive(order)
+
+    def bundle(self, which: int, orders: Sequence[Order]) -> None:
+        """A session of 1.3 commits a bundle about the first table, which does not evict."""
+        bundle = Bundle(tuple(attrs.evolve(order, table=0) for order in orders))
+        self.sessions[1 + which % 2].receive(bundle)
 
     def barrier(self, which: int) -> None:
         """A session is sent a barrier."""
