@@ -1,0 +1,150 @@
+"""Rules of OpenFlow as filters of flower.
+
+:func:`translate` says what the filters of a rule are, or why there can be none: it raises the error
+that OpenFlow has for it.  :func:`fall_back` says what the filters of such a rule are where the
+software executes it: they hand it every packet that the rule could be hit by.  As these stand where
+the rule would, no packet comes to a lower rule that a higher one in the software would have taken;
+the software looks it up in the same table once more, for the filters may be wider than the match.
+
+Both are functions: nothing here is remembered, read or sent.  What they depend on besides the rule
+is in the :class:`~drivers.tcflower.view.View`, and the :class:`Translation` says which parts of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from agent.openflow.errors import TOO_MANY, OpenFlowError
+from agent.openflow.fields import IN_PORT
+from drivers.interfaces import IRule
+from drivers.tcflower.actions import Gact, TcAction, goto_chain
+from drivers.tcflower.facts import Facts, Split, ToSoftware
+from drivers.tcflower.filters import Filter, Filters
+from drivers.tcflower.keys import Where, keys_of
+from drivers.tcflower.perform import Uses, perform
+from drivers.tcflower.places import MAX_PRIORITY, place
+from drivers.tcflower.tails import Tail
+from drivers.tcflower.view import View
+
+MAX_CASES: Final = 512
+"""How many kinds of packets a rule may have to tell apart."""
+
+
+@attrs.frozen
+class Translation:
+    """What a rule is in the kernel.
+
+    :ivar chain: where its filters are; ``pref`` likewise.
+    :ivar where: what they compare, each of them; none: no packet in the kernel is matched, now.
+    :ivar actions: what they do; empty: they go to the chain of :attr:`tail`.
+    :ivar tail: where the rule ends, if it has to tell packets apart.
+    :ivar upcall: whether every packet is handed to the software, which counts it then.
+    :ivar reason: why, if the kernel should have done it; empty otherwise.
+    :ivar ports: whether the rule has to be translated again when a port changes.
+    :ivar groups: the groups that matter likewise.
+    :ivar meters: the meters that matter likewise.
+    """
+
+    chain: int
+    pref: int
+    where: tuple[Where, ...]
+    actions: tuple[TcAction, ...] = ()
+    tail: Tail = ()
+    upcall: bool = False
+    reason: str = ""
+    ports: bool = False
+    groups: frozenset[int] = frozenset()
+    meters: frozenset[int] = frozenset()
+
+    def filters(self, tail_chain: int = 0) -> Filters:
+        """The filters of the rule itself; of each packet that it takes one counts it.
+
+        :param tail_chain: the chain of :attr:`tail`, if it has one.
+        """
+        actions = self.actions or (Gact(goto_chain(tail_chain)),)
+        return tuple(
+            Filter(self.chain, self.pref, actions, where.indev, where.keys) for where in self.where
+        )
+
+
+@attrs.frozen
+class _Leaf:
+    """Packets of which enough is known.
+
+    :ivar upcall: whether the software has to do it.
+    """
+
+    facts: Facts
+    actions: tuple[TcAction, ...]
+    upcall: bool = False
+
+
+def translate(rule: IRule, view: View) -> Translation:
+    """The filters of a rule.
+
+    :raises OpenFlowError: BAD_MATCH, BAD_ACTION or BAD_INSTRUCTION, with the code for what flower
+        and tc cannot do.
+    """
+    if rule.priority > MAX_PRIORITY:
+        return fall_back(rule, view)
+    where = keys_of(rule.match, view.names, view.tpids)
+    uses = Uses()
+    leaves = _leaves(rule, view, uses)
+    chain, pref = place(rule.table_id, rule.priority)
+    made = Translation(
+        chain,
+        pref,
+        where,
+        ports=uses.ports or bool(rule.match.mask & IN_PORT.mask),
+        groups=frozenset(uses.groups),
+        meters=frozenset(uses.meters),
+    )
+    if len(leaves) == 1:
+        return attrs.evolve(made, actions=leaves[0].actions, upcall=leaves[0].upcall)
+    tail = tuple(
+        (keys_of(leaf.facts.asked, view.names, view.tpids, tpid=leaf.facts.tpid), leaf.actions)
+        for leaf in leaves
+    )
+    return attrs.evolve(made, tail=tail)
+
+
+def fall_back(rule: IRule, view: View, reason: str = "") -> Translation:
+    """The filters of a rule that the software executes; never refused.
+
+    :param reason: why the kernel does not; empty where it is never meant to.
+    """
+    chain, pref = place(rule.table_id, rule.priority)
+    return Translation(
+        chain,
+        pref,
+        keys_of(rule.match, view.names, view.tpids, wide=True),
+        view.upcall(rule.table_id),
+        upcall=True,
+        reason=reason,
+        ports=bool(rule.match.mask & IN_PORT.mask),
+    )
+
+
+def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
+    """What is done to which packets: what none before has taken is the next one's.
+
+    :raises OpenFlowError: as :func:`translate` does; TOO_MANY when there are too many.
+    """
+    leaves: list[_Leaf] = []
+    waiting = [Facts(rule.match)]
+    while waiting:
+        facts = waiting.pop()
+        try:
+            leaves.append(_Leaf(facts, perform(rule.instructions, facts, view, uses)))
+        except Split as split:
+            waiting += (facts.false(split.question), facts.true(split.question))
+        except ToSoftware:
+            leaves.append(_Leaf(facts, view.upcall(rule.table_id), True))
+        if len(leaves) + len(waiting) > MAX_CASES:
+            raise OpenFlowError(TOO_MANY, f"there would be more than {MAX_CASES} cases in tc")
+    # Where the rest is treated alike, it need not be told apart.
+    while len(leaves) > 1 and leaves[-2].actions == leaves[-1].actions:
+        del leaves[-2]
+    return leaves

@@ -1,0 +1,72 @@
+"""What the translation of rules has to know besides the rules.
+
+A :class:`View` is what the bridge is like at one time.  When it changes, the rules that depend on
+what changed are translated again: :class:`drivers.tcflower.translate.Translation` says what each
+depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from drivers.interfaces import IGroup
+from drivers.tcflower.actions import TRAP, Gact, Police, TcAction
+from drivers.tcflower.keys import TPIDS
+
+Upcall = Callable[[int], tuple[TcAction, ...]]
+"""Takes the number of a table.  Returns the actions which hand a packet, as it is when it comes to
+that table, to the software, for it to go on there."""
+
+
+def trap(table_id: int) -> tuple[TcAction, ...]:
+    """The plainest :data:`Upcall`; it does not say which table it was."""
+    return (Gact(TRAP),)
+
+
+@attrs.frozen
+class PortView:
+    """A port, as far as rules are concerned.
+
+    :ivar name: of its device.
+    :ivar ifindex: of its device.
+    :ivar forwards: whether packets may be sent there (neither PORT_DOWN nor NO_FWD).
+    :ivar floods: whether FLOOD goes there.
+    :ivar live: whether a bucket that watches it can be used.
+    """
+
+    name: str
+    ifindex: int
+    forwards: bool = True
+    floods: bool = True
+    live: bool = True
+
+
+NO_GROUPS: Final[Mapping[int, IGroup]] = {}
+NO_METERS: Final[Mapping[int, Police]] = {}
+
+
+@attrs.frozen
+class View:
+    """The ports, groups and meters of a bridge.
+
+    :ivar ports: by number.
+    :ivar groups: by number.
+    :ivar meters: by number: the action, of which all filters share the index.
+    :ivar upcall: how the kernel hands packets to the software.
+    :ivar tpids: the EtherTypes that the VLAN tags of packets may have; the fewer, the fewer filters
+        a match on tags needs.
+    """
+
+    ports: Mapping[int, PortView]
+    groups: Mapping[int, IGroup] = NO_GROUPS
+    meters: Mapping[int, Police] = NO_METERS
+    upcall: Upcall = trap
+    tpids: tuple[int, ...] = TPIDS
+    names: Mapping[int, str] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        names = {number: port.name for number, port in self.ports.items()}
+        object.__setattr__(self, "names", names)
