@@ -81,13 +81,18 @@ class Client:
     :ivar heard: what a phase wants to know of each message: ``(type, xid, frame) -> None``.
     """
 
-    def __init__(self, address: tuple[str, int], version: int) -> None:
+    def __init__(self, switch: tuple[str, int] | socket.socket, version: int) -> None:
+        """Greet a switch, by its address or by a connection that it has made."""
         self.version = version
         self.errors = 0
         self.heard: Callable[[int, int, bytes], None] = lambda kind, xid, frame: None
         self._out: list[memoryview] = []
         self._rest = b""
-        self._socket = socket.create_connection(address, timeout=TIMEOUT)
+        self._socket = (
+            switch
+            if isinstance(switch, socket.socket)
+            else socket.create_connection(switch, timeout=TIMEOUT)
+        )
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         seen: list[int] = []

@@ -1,9 +1,9 @@
-"""``python -m bench.ports``: packets a second from device to device, beside Open vSwitch.
+"""``python -m bench.ports``: packets a second from device to device, beside Open vSwitch and POX.
 
 A host floods port 1 with the smallest frames of Ethernet, a rule sends them out of port 2, and the
 host at that end counts.  More is sent than a switch can forward, so that it is the switch which is
-measured, and what it drops, it drops.  Both switches run with their userspace datapath, on the same
-pairs of virtual devices, in network namespaces that this module makes and removes.  Needs root.
+measured, and what it drops, it drops.  All switches run in user space, on the same pairs of virtual
+devices, in network namespaces that this module makes and removes.  Needs root.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
 from agent.openflow import messages as of
 from bench import load
-from bench.switches import ROOT, Agent, OpenVSwitch, Switch
+from bench.switches import ROOT, Agent, OpenVSwitch, Pox
 
 CLONE_NEWNET: Final = 0x40000000
 FLOWS: Final = 64
@@ -45,18 +45,23 @@ def frame(index: int) -> bytes:
     return _HEADER + _words.pack(0x0A000000 + index, target, *tcp)
 
 
-def flood(device: str, flows: int, seconds: float) -> None:
-    """Send as fast as can be."""
+def flood(device: str, flows: int, seconds: float, rate: int) -> None:
+    """Send so many frames a second; 0: as fast as can be."""
     frames = [frame(index) for index in range(flows)]
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as opened:
         opened.bind((device, 0))
         send = opened.send
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for _ in range(100):
-                for one in frames:
-                    with contextlib.suppress(BlockingIOError):
-                        send(one)
+        start = now = time.monotonic()
+        sent = 0
+        while now < start + seconds:
+            for one in frames:
+                with contextlib.suppress(BlockingIOError):
+                    send(one)
+            sent += flows
+            now = time.monotonic()
+            if rate and sent > rate * (now - start):
+                time.sleep(sent / rate - (now - start))
+                now = time.monotonic()
 
 
 @contextlib.contextmanager
@@ -96,22 +101,26 @@ def arrived() -> int:
     return packets
 
 
-def measure(switch: Switch, rules: int, seconds: float) -> float:
-    """Packets a second through a switch with so many rules."""
-    client = load.Client(switch.address, of.OFP13)
+def measure(client: load.Client, rules: int, seconds: float, rates: Sequence[int]) -> float:
+    """Packets a second through a switch with so many rules.
+
+    :param rates: the most of what comes through when they are sent at these; see :func:`flood`.
+    """
     client.clear()
-    client.push(*load.stream(of.OFP13, of.FlowModCommand.ADD, rules))
+    client.push(*load.stream(client.version, of.FlowModCommand.ADD, rules))
+    return max(deliver(rules, seconds, rate) for rate in rates)
+
+
+def deliver(rules: int, seconds: float, rate: int) -> float:
+    """Packets a second that come through when they are sent at a rate."""
     words = ["ip", "netns", "exec", HOSTS, sys.executable, "-m", "bench.ports", "--flood"]
     flows = str(min(rules, FLOWS))
-    with subprocess.Popen(
-        [*words, "h1", "--flows", flows, "--seconds", str(seconds + 2)], cwd=ROOT
-    ):
+    numbers = ("--flows", flows, "--seconds", str(seconds + 2), "--rate", str(rate))
+    with subprocess.Popen([*words, "h1", *numbers], cwd=ROOT):
         time.sleep(1.5)
         before, start = arrived(), time.monotonic()
         time.sleep(seconds)
-        rate = (arrived() - before) / (time.monotonic() - start)
-    client.close()
-    return rate
+        return (arrived() - before) / (time.monotonic() - start)
 
 
 def main() -> None:
@@ -122,9 +131,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--flood", metavar="DEVICE", help="only send, by this device")
     parser.add_argument("--flows", type=int, default=1)
+    parser.add_argument("--rate", type=int, default=0)
     options = parser.parse_args()
     if options.flood:
-        flood(options.flood, options.flows, options.seconds)
+        flood(options.flood, options.flows, options.seconds, options.rate)
         return
     if os.geteuid() != 0:
         print("bench.ports: needs root")
@@ -133,27 +143,41 @@ def main() -> None:
     with cables(), tempfile.TemporaryDirectory(prefix="bench-") as directory:
         found: dict[str, dict[int, list[float]]] = {}
         for run in range(options.runs):
-            for kind in (Agent, OpenVSwitch):
-                if kind is OpenVSwitch and OpenVSwitch.missing():
+            for kind in (Agent, OpenVSwitch, Pox):
+                if kind.missing():
                     continue
-                place = Path(directory) / f"{kind.__name__}{run}"
-                switch = kind(place, devices=("p1", "p2"))
+                switch = kind(Path(directory) / f"{kind.__name__}{run}", devices=("p1", "p2"))
+                by_rules = found.setdefault(switch.name, {})
                 try:
+                    client = switch.connect()
                     for rules in options.rules:
-                        rates = found.setdefault(switch.name, {}).setdefault(rules, [])
-                        rates.append(measure(switch, rules, options.seconds))
+                        if kind is not Pox or rules <= Pox.most_rules:
+                            rate = measure(client, rules, options.seconds, kind.rates)
+                            by_rules.setdefault(rules, []).append(rate)
+                    client.close()
                 finally:
                     switch.stop()
-    medians = {
-        name: {rules: statistics.median(rates) for rules, rates in by_rules.items()}
-        for name, by_rules in found.items()
-    }
-    ours, *others = medians.values()
-    print(f"{'rules':>8}" + "".join(f"{name:>24}" for name in medians) + f"{'ratio':>8}")
-    for rules, rate in ours.items():
-        columns = "".join(f"{rates[rules]:>24,.0f}" for rates in medians.values())
-        ratio = f"{rate / others[0][rules]:8.3f}" if others else ""
-        print(f"{rules:>8,}{columns}{ratio}")
+    show(options.rules, found)
+    for kind in (OpenVSwitch, Pox):
+        if kind.missing():
+            print(f"{kind.name}: {kind.missing()}")
+
+
+def show(wanted: list[int], found: dict[str, dict[int, list[float]]]) -> None:
+    """Print medians, and the ratios of ours to the others'."""
+    ours, *others = found.values()
+    names = list(found)
+    print(f"{'rules':>8}{names[0]:>20}" + "".join(f"{name:>16}{'ratio':>8}" for name in names[1:]))
+    for rules in wanted:
+        rate = statistics.median(ours[rules])
+        line = f"{rules:>8,}{rate:>20,.0f}"
+        for rates in others:
+            if rules in rates:
+                other = statistics.median(rates[rules])
+                line += f"{other:>16,.0f}{rate / other:8.3f}"
+            else:
+                line += f"{'-':>16}{'':8}"
+        print(line)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The switches that are compared: the agent, and Open vSwitch with its userspace datapath.
+"""The switches that are compared: the agent, Open vSwitch with its userspace datapath, and POX's.
 
-Both run as processes of their own, listen on loopback and keep everything in a temporary directory.
+They run as processes of their own, talk over loopback and keep everything in a temporary directory.
+POX is in no index of packages, so it takes part only where :data:`POX` names a checkout of it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from agent.openflow import messages as of
+from bench import load
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
 START_TIMEOUT: Final = 30.0
+POX: Final = "OFAGENT_BENCH_POX"
+"""The environment variable that names a checkout of POX, with its ``pxpcap`` built."""
+POX_PYTHON: Final = "OFAGENT_BENCH_POX_PYTHON"
+"""Likewise the Python which that was built for; without it, ``python3``."""
 
 
 class Switch(Protocol):
     """A running switch.
 
     :ivar name: for the table of results.
+    :ivar rates: packets a second to try it with; 0: more than it can take.
     :ivar pid: the process whose memory is measured.
     :ivar address: where it listens for OpenFlow.
     """
@@ -80,6 +89,8 @@ class Agent:
     :param devices: the network devices that are its ports 1, 2 ...
     """
 
+    rates = (0,)
+
     def __init__(
         self, directory: Path, driver: str = "software", devices: Sequence[str] = ()
     ) -> None:
@@ -102,6 +113,15 @@ class Agent:
         self.pid = self._process.pid
         wait_for(self.address)
 
+    @staticmethod
+    def missing() -> str:
+        """Nothing."""
+        return ""
+
+    def connect(self) -> load.Client:
+        """Talk to it."""
+        return load.Client(self.address, of.OFP13)
+
     def stop(self) -> None:
         """End it."""
         self._process.send_signal(signal.SIGTERM)
@@ -116,6 +136,7 @@ class OpenVSwitch:
     """
 
     name = "Open vSwitch"
+    rates = (0,)
 
     def __init__(self, directory: Path, devices: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True)
@@ -172,6 +193,10 @@ class OpenVSwitch:
             stdout=subprocess.DEVNULL,
         )
 
+    def connect(self) -> load.Client:
+        """Talk to it."""
+        return load.Client(self.address, of.OFP13)
+
     def stop(self) -> None:
         """End it."""
         for pidfile in self._pidfiles:
@@ -180,3 +205,60 @@ class OpenVSwitch:
             end = time.monotonic() + START_TIMEOUT
             while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
                 time.sleep(0.05)
+
+
+class Pox:
+    """POX's software switch, on its own pcap library; needs root.
+
+    It connects to its controller, and knows OpenFlow 1.0 alone.
+
+    :param devices: the network devices that are its ports 1, 2 ...
+    """
+
+    name = "POX"
+    rates = (1000, 2000, 4000, 8000, 16000)
+    """It forwards nothing before nothing more comes in, so that it must not be flooded."""
+    most_rules = 100
+    """It takes seconds to add hundreds, and looks through all of them for each packet."""
+
+    def __init__(self, directory: Path, devices: Sequence[str] = ()) -> None:
+        directory.mkdir(parents=True)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(START_TIMEOUT)
+        address, port = self._server.getsockname()
+        self._log = (directory / "log").open("wb")
+        self._process = subprocess.Popen(
+            [
+                os.environ.get(POX_PYTHON, "python3"),
+                "pox.py",
+                "--no-openflow",
+                "datapaths.pcap_switch",
+                f"--address={address}",
+                f"--port={port}",
+                f"--ports={','.join(devices)}",
+            ],
+            cwd=os.environ[POX],
+            # It reads commands, and ends when there are no more.
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def connect(self) -> load.Client:
+        """Talk to it; once only."""
+        connection, _ = self._server.accept()
+        return load.Client(connection, of.OFP10)
+
+    @staticmethod
+    def missing() -> str:
+        """Why it cannot be compared with here; empty: it can."""
+        if os.geteuid() != 0:
+            return "needs root"
+        return "" if POX in os.environ else f"needs {POX} to name a checkout of POX"
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait(START_TIMEOUT)
+        self._log.close()
+        self._server.close()
