@@ -10,20 +10,17 @@ every state.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
 from twisted.internet.error import ConnectionLost
 
 from agent.connmgr.connmgr import ConnectionManager
 from agent.connmgr.framing import FrameProtocol
-from agent.connmgr.ofconn import OFConn
 from agent.connmgr.settings import Limits
 from agent.ofproto.conditions import Postponed
 from agent.ofproto.ofproto import OFProto
-from agent.ofproto.operations import Operation, OperationGroup, State
+from agent.ofproto.operations import OperationGroup, State
 from agent.openflow import messages as of
 from agent.openflow.actions import (
     ApplyActions,
@@ -32,7 +29,6 @@ from agent.openflow.actions import (
     Output,
     actions_of,
 )
-from agent.openflow.codec import decode, header
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.fields import IN_PORT
 from agent.openflow.group_messages import (
@@ -48,7 +44,8 @@ from agent.openflow.match import Match
 from drivers.interfaces import Capabilities, TableCapabilities, Target
 from drivers.testing import ScriptableDriver
 from tests.connmgr import naive
-from tests.connmgr.fakes import Peer, TurnClock, connect
+from tests.connmgr.client import Client, Sent
+from tests.connmgr.fakes import TurnClock, connect
 from tests.connmgr.managers import FakeBound
 from tests.connmgr.naive import (
     DELETE,
@@ -68,55 +65,6 @@ MAX_PENDING: Final = 2
 WATCHDOG: Final = 8.0
 LIMITS: Final = Limits(backlog_frames=6, queued_replies=4)
 TARGETS: Final = {Target.RULE: FLOW, Target.GROUP: GROUP, Target.METER: METER}
-
-
-@attrs.define(eq=False)
-class Sent:
-    """A request, and what became of it.
-
-    :ivar place: how many the connection had sent before.
-    :ivar change: what it wants, if it wants anything changed.
-    :ivar role: of a request for a role, that and the generation id.
-    :ivar since: how many generation ids there were when it was sent.
-    :ivar accepted: whether the switch has executed it.
-    :ivar refusal: the names of the errors of which it must be answered with one.
-    :ivar group: what is in flight for it.
-    :ivar changes: what that will change.
-    :ivar answers: how many answers have come.
-    """
-
-    xid: int
-    kind: str
-    place: int
-    change: Change | None = None
-    role: tuple[int, int | None] = (0, None)
-    since: int = 0
-    accepted: bool = False
-    refusal: frozenset[str] = frozenset()
-    group: OperationGroup | None = None
-    changes: dict[Key, naive.Entry | None] = attrs.Factory(dict)
-    answers: int = 0
-    operations: tuple[Operation, ...] = ()
-
-    @property
-    def over(self) -> bool:
-        """Whether its outcome is known."""
-        return self.accepted and (self.group is None or self.group.ended)
-
-
-@attrs.define(eq=False)
-class Client:
-    """A controller.
-
-    :ivar sent: what it has sent, by xid.
-    :ivar roles: the answers to its requests for roles which are to come.
-    """
-
-    peer: Peer
-    session: OFConn
-    sent: dict[int, Sent] = attrs.Factory(dict)
-    roles: deque[tuple[int, int | None]] = attrs.Factory(deque)
-    choked: bool = False
 
 
 def key_of(operation: Any) -> Key:
@@ -175,7 +123,7 @@ class WireWorld:
         peer.send(of.Hello(frozenset({version})))
         peer.received()
         session = next(s for s in self.bound.factory.sessions if s.channel is protocol)
-        return Client(peer, session)
+        return Client(peer, session, self.roles)
 
     # --- between connections and switch ------------------------------------------------------
 
@@ -360,7 +308,7 @@ class WireWorld:
         self._send(which, "echo", lambda xid: of.EchoRequest(b"alive", xid))
         if self._xid > before and not client.choked:
             self.clock.turn(2)
-            self._read(client)
+            client.read()
             sent = client.sent.get(self._xid)
             assert sent is not None
             assert sent.answers, "an echo request waits"
@@ -428,7 +376,7 @@ class WireWorld:
             raise fault
         assert not self.driver.violations, self.driver.violations
         for client in self.clients:
-            self._read(client)
+            client.read()
             self._check_bounds(client)
         self._check_entries()
         if not self.switch.ledger.groups and not self.clock.getDelayedCalls():
@@ -463,63 +411,6 @@ class WireWorld:
             found[METER, number] = (meter.bands[0].rate, frozenset())
         expected = self.expected().entries
         assert found == expected, f"there is\n{found}\nand should be\n{expected}"
-
-    def _read(self, client: Client) -> None:
-        """Look at what a controller has got."""
-        data = client.peer.transport.value()
-        client.peer.transport.clear()
-        while data:
-            length = header(data)[2]
-            self._answered(client, decode(client.peer.version, data[:length]))
-            data = data[length:]
-
-    def _answered(self, client: Client, message: Any) -> None:
-        sent = client.sent.get(message.xid)
-        assert sent is not None, f"{message} answers nothing"
-        if isinstance(message, of.FlowStatsReply) and message.more:
-            return
-        sent.answers += 1
-        assert sent.answers == 1, f"{message} is the second answer"
-        later = [
-            other.xid
-            for other in client.sent.values()
-            if other.kind == "barrier" and other.answers and other.place > sent.place
-        ]
-        if sent.kind != "echo":
-            assert not later, f"{message} comes after the reply to barrier {later}"
-        if isinstance(message, of.ErrorMessage):
-            self._refused(client, sent, message)
-        elif sent.kind == "barrier":
-            open_ = [
-                other.xid
-                for other in client.sent.values()
-                if other.place < sent.place and other.kind == "mod" and not other.over
-            ]
-            assert not open_, f"a barrier overtakes {open_}"
-        elif sent.kind == "role":
-            answer = client.roles.popleft()
-            assert (message.role, message.generation_id) == answer, f"{message}, not {answer}"
-        else:
-            assert sent.kind != "mod", f"{message} answers a request that is not answered"
-
-    def _refused(self, client: Client, sent: Sent, message: of.ErrorMessage) -> None:
-        """An error has come: there must be a reason."""
-        if sent.kind == "role":
-            role, generation = sent.role
-            assert generation is not None and role in (naive.MASTER, naive.SLAVE)
-            assert self.roles.stale(generation, sent.since), f"{message}: it is not stale"
-            return
-        assert sent.kind == "mod", f"{message} to {sent.kind}"
-        if not sent.accepted:
-            # It was not for the switch to refuse.
-            numbers = (1, 5) if client.peer.version == of.OFP10 else (1, 10)
-            assert (message.type, message.code) == numbers, message
-            assert client.session in self.roles.slaves, f"{message} to no slave"
-            sent.accepted, sent.refusal = True, frozenset({"IS_SLAVE"})
-        elif not sent.refusal:
-            assert sent.group is not None, message
-            assert sent.group.ended, message
-            assert sent.group.error is not None, message
 
     # --- ends --------------------------------------------------------------------------------
 
