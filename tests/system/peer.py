@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import re
+import socket
 import subprocess
 from typing import Final
 
-from bench.switches import OpenVSwitch
-from tests.system import need
-from tests.system.agent import AgentCase
+from tests.system.agent import Controller
+from tests.system.network import NetworkCase
+from tests.system.openvswitch import OpenVSwitch, need_openvswitch
 
 _NOISE: Final = (
     (re.compile(r" \((?:OF1\.3\) \()?xid=0x[0-9a-f]+\)"), ""),
-    (re.compile(r"\b(tcp:127\.0\.0\.1:[0-9]+|br0)\b"), "SWITCH"),
+    (re.compile(r"\b(unix:\S+br0\.mgmt|br0)\b"), "SWITCH"),
     (re.compile(r"duration[0-9.]+s"), "duration"),
     # Open vSwitch shows it in 1.3 of rules that 1.0 has added, which knows no such flag.
     (re.compile(r"\breset_counts "), ""),
@@ -34,10 +35,12 @@ def errors_of(text: str) -> list[str]:
     return re.findall(r"OFPT_ERROR(?: \(OF1\.3\))?(?: \(xid=0x[0-9a-f]+\))?: (\S+)", text)
 
 
-class PeerCase(AgentCase):
+class PeerCase(NetworkCase):
     """An agent with the software driver and, once it is asked for, Open vSwitch.
 
-    Its bridge has no ports either, and it is gone with the test.
+    Both are in a namespace of their own, and reached by UNIX sockets.
+
+    :ivar peer: how ovs-ofctl is told of Open vSwitch.
     """
 
     def setUp(self) -> None:
@@ -45,17 +48,27 @@ class PeerCase(AgentCase):
         super().setUp()
         self.start()
 
-    def start_peer(self) -> OpenVSwitch:
-        """Start Open vSwitch, in its own directory.
+    def start_peer(self) -> None:
+        """Start Open vSwitch.
 
         :raises SkipTest: when it cannot be had here.
         """
-        missing = OpenVSwitch.missing()
-        need(not missing, missing)
-        peer = OpenVSwitch(self.directory / "ovs")
-        self.addCleanup(peer.stop)
-        self.peer = f"tcp:{peer.address[0]}:{peer.address[1]}"
-        return peer
+        need_openvswitch()
+        directory = self.directory / "ovs"
+        switch = OpenVSwitch(directory, self.namespace())
+        self.addCleanup(switch.stop)
+        switch.start()
+        switch.add_bridge(1, (), "tcp:127.0.0.1:1", "OpenFlow10,OpenFlow13")
+        self.peer = f"unix:{directory}/br0.mgmt"
+
+    def connect(self, target: str, version: int) -> Controller:
+        """A controller of the switch at ``unix:`` a socket, or of the agent: ``br0``."""
+        ours = self.directory / "run" / "br0.mgmt"
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(ours) if target == "br0" else target.removeprefix("unix:"))
+        controller = Controller(connection, version)
+        self.addCleanup(controller.close)
+        return controller
 
     def ask_peer(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ovs-ofctl against Open vSwitch; where an argument is ``br0``, its address is put."""

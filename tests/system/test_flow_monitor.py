@@ -16,7 +16,7 @@ from agent.openflow.codec import encode
 from agent.openflow.match import Match
 from agent.openflow.nx_messages import FlowMonitorFlags as Flags
 from tests.system import need
-from tests.system.agent import TIMEOUT, AgentCase, Controller
+from tests.system.agent import AgentCase, Controller
 from tests.system.peer import PeerCase
 from tests.system.test_monitor import Monitor
 
@@ -64,7 +64,7 @@ class WatchTests(PeerCase):
         """Start both."""
         super().setUp()
         need(shutil.which("ovs-ofctl"), "ovs-ofctl is missing: install openvswitch-common")
-        self.theirs = self.start_peer().address
+        self.start_peer()
 
     def story(self, target: str, version: int, watch: str) -> list[list[str]]:
         """What a monitor prints at first, and then for each command, by line."""
@@ -125,10 +125,7 @@ class WatchTests(PeerCase):
         """
         for version in VERSIONS:
             counted = 0
-            ours, theirs = (
-                Controller(socket.create_connection(address, TIMEOUT), version)
-                for address in (("127.0.0.1", self.port), self.theirs)
-            )
+            ours, theirs = (self.connect(target, version) for target in ("br0", self.peer))
             for frame in self.mistakes(version):
                 found, wanted = self.answer(ours, frame), self.answer(theirs, frame)
                 self.assertNotIn(GARBLED, found)

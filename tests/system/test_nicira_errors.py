@@ -6,7 +6,6 @@ that these expectations are those of Open vSwitch, not ours.
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Iterable, Iterator
 from random import Random
@@ -18,7 +17,7 @@ from agent.openflow.codec import encode
 from agent.openflow.match import MATCH_ALL
 from tests.openflow import samples_nicira as samples
 from tests.openflow.test_nicira_actions import WRONG
-from tests.system.agent import TIMEOUT, Controller
+from tests.system.agent import Controller
 from tests.system.peer import PeerCase
 
 VERSIONS: Final = (of.OFP10, of.OFP13)
@@ -168,7 +167,7 @@ class ErrorTests(PeerCase):
     def setUp(self) -> None:
         """Start both."""
         super().setUp()
-        self.theirs = self.start_peer().address
+        self.start_peer()
 
     def answers(self, controller: Controller, frame: bytes) -> list[tuple[int, ...]]:
         """The errors that a message is answered with; one about it has its xid."""
@@ -187,12 +186,6 @@ class ErrorTests(PeerCase):
         self.assertLess(len(found), 2, frame.hex())
         return found
 
-    def connect(self, address: tuple[str, int], version: int) -> Controller:
-        """A controller of one of the switches."""
-        controller = Controller(socket.create_connection(address, TIMEOUT), version)
-        self.addCleanup(controller.close)
-        return controller
-
     def compare(self, version: int, frames: Iterable[bytes]) -> int:
         """Send both switches all of these; returns how many were refused."""
         differing = []
@@ -206,8 +199,8 @@ class ErrorTests(PeerCase):
 
     def pairs(self, version: int, frames: Iterable[bytes]) -> Iterator[tuple[bytes, Error, Error]]:
         """What both answer: each message, their error, and ours."""
-        theirs = self.connect(self.theirs, version)
-        ours = self.connect(("127.0.0.1", self.port), version)
+        theirs = self.connect(self.peer, version)
+        ours = self.connect("br0", version)
         for frame in frames:
             wanted, found = (
                 next(iter(self.answers(controller, frame)), None) for controller in (theirs, ours)
