@@ -15,17 +15,20 @@ from agent.openflow.group_messages import (
     Bucket,
     GroupCommand,
     GroupMod,
+    GroupStatsReply,
+    GroupStatsRequest,
     GroupType,
     MeterBand,
     MeterFlags,
     MeterMod,
 )
 from agent.openflow.match import MATCH_ALL, Match
+from drivers.software.port import NO_FLOOD, NO_PACKET_IN, NO_RECV
 from tests.packet.frames import CORPUS
 from tests.system import need, test_ports
 from tests.system.agent import PROFILE, TIMEOUT
-from tests.system.network import Wire
-from tests.system.test_ports import FRAME, output
+from tests.system.network import Wire, ip
+from tests.system.test_ports import FRAME, LINK_DOWN, LIVE, output
 
 TO_CONTROLLER = act.Output(of.Port.CONTROLLER, 0xFFFF)
 SOON = 0.3
@@ -198,3 +201,125 @@ class QueueTests(DatapathCase):
         need("qdisc kind is unknown" not in done.stderr, "this kernel has no htb")
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
+
+
+class PortModTests(DatapathCase):
+    """What a controller configures of ports is what packets meet."""
+
+    def setUp(self) -> None:
+        """Three hosts, and a rule that floods."""
+        super().setUp()
+        self.one, self.two, self.three = self.run_hosts(ports=3)
+        self.addresses = {n: port.hw_addr for n, port in self.ports(self.control).items()}
+        self.control.send(rule(act.ApplyActions((act.Output(of.Port.FLOOD),)), in_port=1))
+        self.control.send(rule(act.ApplyActions((TO_CONTROLLER,))))
+        self.control.barrier()
+
+    def configure(self, number: int, config: int, mask: int) -> None:
+        """Send a PORT_MOD, and wait until it is said to have been done."""
+        self.control.send(of.PortMod(number, self.addresses[number], config, mask, xid=5))
+        while True:
+            # OpenFlow 1.0 has no bit for a port that is live.
+            state = 0 if self.control.version == of.OFP10 else LIVE
+            desc = self.control.expect_status(number, state)
+            if desc.config & mask == config:
+                return
+
+    def test_no_flood(self) -> None:
+        """A port that takes no part in flooding is left out, until it does again; only OpenFlow
+        1.0 knows of that."""
+        self.control = self.watcher(of.OFP10)
+        self.configure(2, NO_FLOOD, NO_FLOOD)
+        self.one.send(FRAME)
+        self.assertEqual(self.three.receive(), FRAME)
+        self.assertIsNone(self.two.receive(SOON))
+        self.configure(2, 0, NO_FLOOD)
+        self.one.send(FRAME)
+        self.assertEqual(self.two.receive(), FRAME)
+
+    def test_no_recv(self) -> None:
+        """What comes in at a port that receives nothing is dropped, and counted; it still sends."""
+        self.configure(1, NO_RECV, NO_RECV)
+        self.one.send(FRAME)
+        self.assertIsNone(self.two.receive(SOON))
+        self.assertEqual(self.stats(self.control, 1).rx_dropped, 1)
+        out = of.PacketOut(of.NO_BUFFER, of.Port.CONTROLLER, (act.Output(1),), FRAME, xid=6)
+        self.control.send(out)
+        self.assertEqual(self.one.receive(), FRAME)
+        self.configure(1, 0, NO_RECV)
+        self.one.send(FRAME)
+        self.assertEqual(self.two.receive(), FRAME)
+
+    def test_no_packet_in(self) -> None:
+        """A port that causes no packet-ins causes none by a table-miss rule."""
+        self.control.send(of.FlowMod(of.FlowModCommand.DELETE, MATCH_ALL, xid=7))
+        miss = of.FlowMod(
+            of.FlowModCommand.ADD,
+            MATCH_ALL,
+            priority=0,
+            instructions=(act.ApplyActions((TO_CONTROLLER,)),),
+            xid=8,
+        )
+        self.control.send(miss)
+        self.control.barrier()
+        self.configure(2, NO_PACKET_IN, NO_PACKET_IN)
+        self.two.send(FRAME)
+        self.three.send(FRAME)
+        self.assertEqual(self.control.expect(of.PacketIn).match.value, 3)
+        self.configure(2, 0, NO_PACKET_IN)
+        self.two.send(FRAME)
+        self.assertEqual(self.control.expect(of.PacketIn).match.value, 2)
+
+
+class FailoverTests(DatapathCase):
+    """A fast failover group follows the links, without any controller."""
+
+    driver = 'name = "software"'
+
+    def test_links(self) -> None:
+        """Packets go to the first port that is live, come back to it when it is again, and go
+        nowhere when none is: by carrier, by the device being taken down, and by PORT_MOD."""
+        far = [self.host(name) for name in ("p1", "p2", "p3")]
+        self.run_agent(
+            *(test_ports.PORT.format(n, f"p{n}", "netdev") for n in (1, 2, 3)), driver=self.driver
+        )
+        self.control = control = self.watcher()
+        one, two, three = (self.wire(host) for host in far)
+        buckets = tuple(Bucket(watch_port=port, actions=(act.Output(port),)) for port in (2, 3))
+        control.send(
+            GroupMod(GroupCommand.ADD, GroupType.FF, 1, buckets, xid=2),
+            rule(act.ApplyActions((act.GroupAction(1),)), in_port=1),
+        )
+        control.barrier()
+        one.send(FRAME)
+        self.assertEqual(two.receive(), FRAME)
+        # The far end loses its link, and so does the port: no carrier.
+        ip("link", "set", "dev", "eth0", "down", namespace=far[1])
+        control.expect_status(2, LINK_DOWN)
+        one.send(FRAME)
+        self.assertEqual(three.receive(), FRAME)
+        ip("link", "set", "dev", "p3", "down", namespace=self.switch)
+        control.expect_status(3, LINK_DOWN)
+        one.send(FRAME)
+        ip("link", "set", "dev", "eth0", "up", namespace=far[1])
+        control.expect_status(2, LIVE)
+        two = self.wire(far[1])
+        one.send(FRAME)
+        self.assertEqual(two.receive(), FRAME)
+        self.assertIsNone(two.receive(SOON))
+        ip("link", "set", "dev", "p3", "up", namespace=self.switch)
+        control.expect_status(3, LIVE)
+        address = self.ports(control)[2].hw_addr
+        control.send(of.PortMod(2, address, test_ports.PORT_DOWN, test_ports.PORT_DOWN, xid=5))
+        control.expect_status(2, LINK_DOWN)
+        one.send(FRAME)
+        self.assertEqual(three.receive(), FRAME)
+        control.send(GroupStatsRequest(1, xid=6))
+        (stats,) = control.expect(GroupStatsReply).groups
+        self.assertEqual((stats.packet_count, [count for count, _ in stats.buckets]), (5, [2, 2]))
+
+
+class AsicFailoverTests(FailoverTests):
+    """So it does on the simulated ASIC."""
+
+    driver = 'name = "asic"\nprofile = "instant"'
