@@ -97,7 +97,7 @@ class Flush(Condition):
 
     def describe(self) -> str:
         """How far it is."""
-        return f"the flush of all tables ({self._count()} entries to go)"
+        return f"the flush of all tables (entries to go: {self._count()})"
 
     def _count(self) -> int:
         """How many entries there are, those included that are being deleted."""

@@ -27,7 +27,7 @@ class FlushTests(SwitchTestCase):
         flush = self.switch.flush()
         self.assertIs(self.switch.flush(), flush)
         self.turn()
-        self.assertEqual(flush.describe(), "the flush of all tables (3 entries to go)")
+        self.assertEqual(flush.describe(), "the flush of all tables (entries to go: 3)")
         self.run_to_end()
         self.assertTrue(flush.cleared)
         self.assertIsNone(self.switch.flushing)
@@ -112,7 +112,7 @@ class NumberedFlushTests(NumberedTestCase):
         """First the rules, then the groups, each after those that forward to it, then the meters;
         each step when the one before is confirmed."""
         flush = self.switch.flush()
-        self.assertIn("6 entries", flush.describe())
+        self.assertIn("entries to go: 6", flush.describe())
         order = []
         while not flush.cleared:
             self.turn()

@@ -271,6 +271,44 @@ class FailureTests(HiddenTestCase):
         self.assertEqual(self.installed(), [])
         self.assertTrue(self.hidden.settled)
 
+    def test_delete_waits_for_others(self) -> None:
+        """A DELETE that waits for what another part of the agent has in flight is done after it,
+        without anything else happening."""
+        self.install(FIRST)
+        self.start(
+            MODIFY, PORT1, self.internal, priority=PRIORITY, instructions=output(2), table_id=0
+        )
+        self.hidden.set([])
+        self.assertFalse(self.hidden.settled)
+        self.turn()
+        self.assertEqual(self.kinds(), [OperationKind.MODIFY])
+        self.driver.finish()
+        self.turn()
+        self.turn()
+        self.assertEqual(self.kinds(), [OperationKind.DELETE])
+        self.driver.finish()
+        self.turn()
+        self.assertTrue(self.hidden.settled)
+        self.assertEqual(self.installed(), [])
+
+    def test_add_given_up(self) -> None:
+        """An ADD that was never confirmed is tried again when what the hardware may have of it is
+        gone."""
+        self.hidden.set([FIRST])
+        self.turn()
+        self.driver.lose()
+        for _ in range(16):
+            self.clock.advance(4)
+        self.assertEqual(self.kinds(), [OperationKind.DELETE])
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual(self.kinds(), [OperationKind.DELETE])
+        self.driver.finish()
+        self.turn()
+        self.turn()
+        self.assertEqual(self.kinds(), [OperationKind.ADD])
+        self.settle()
+        self.assert_settled()
+
     def test_degraded(self) -> None:
         """A rule that is not in the hardware as it should be is put there again."""
         self.install(FIRST)
