@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from agent import reload
 from agent.admin import coverage
+from agent.admin.activity import Activity
 from agent.admin.commands import commands
 from agent.admin.commands_bridges import Bridge
 from agent.admin.config import load
@@ -146,6 +147,7 @@ class AgentService(MultiService):
         self._reactor = reactor
         self._make_bridge = make_bridge
         self._listen = listen
+        self._activity = Activity(lambda: self.bridges)
         self._credentials = Credentials(prepared.options)
         self._bridges: dict[str, _Bridge] = {}
         self._fingerprint = prepared.fingerprint
@@ -176,13 +178,14 @@ class AgentService(MultiService):
         """
         Service.startService(self)
         coverage.process.start(self._reactor)
+        self._activity.watch(coverage.process)
         for service in self:
             try:
                 service.startService()
             except Exception as error:
                 self._log.debug("{bridge} cannot start", bridge=service.name, log_failure=Failure())
                 close_all(one.listener for one in self._held())
-                coverage.process.stop()
+                self._stop_counting()
                 text = f"ofagent: {service.name}: cannot start: {error}"
                 # twistd has redirected sys.stderr into the log by now.
                 if sys.__stderr__ is not None:
@@ -196,7 +199,7 @@ class AgentService(MultiService):
 
     def stopService(self) -> Deferred[None]:
         """Stop everything; fires when all of it has stopped, which takes bounded time."""
-        coverage.process.stop()
+        self._stop_counting()
         for call in self._parting.values():
             call.cancel()
         self._parting.clear()
@@ -205,6 +208,10 @@ class AgentService(MultiService):
             # What it has begun to stop is not ours any more.
             waits.append(self._reloading)
         return DeferredList(waits).addCallback(lambda _: None)
+
+    def _stop_counting(self) -> None:
+        coverage.process.stop()
+        self._activity.unwatch()
 
     def exit(self) -> None:
         """Begin to stop the agent."""
