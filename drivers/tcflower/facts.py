@@ -9,14 +9,18 @@ which it is true and once for the others.  See :mod:`drivers.tcflower.tails`.
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
-from agent.openflow.fields import ETH_TYPE, Field
+from agent.openflow.fields import ETH_TYPE, VLAN_PRESENT, VLAN_TCI, Field
 from agent.openflow.match import Match
 
 Question = tuple[Field | None, int, int]
 """Whether the bits ``mask`` of a field are ``value``; of no field: whether the outer VLAN tag has
-the TPID ``value``."""
+the TPID ``value``, or :data:`DEEP`."""
+DEEP: Final[Question] = (None, 0, 0)
+"""Whether there are two VLAN tags or more."""
 
 
 class Split(Exception):
@@ -41,12 +45,14 @@ class Facts:
     :ivar match: what the rule matches, and what was asked and is true.
     :ivar asked: of that, what was asked.
     :ivar tpid: the TPID of the outer tag, if that was asked and is true.
+    :ivar deep: whether it was asked if there are two tags or more, and there are.
     :ivar denied: what was asked and is false.
     """
 
     match: Match
     asked: Match = attrs.Factory(Match)
     tpid: int | None = None
+    deep: bool = False
     denied: frozenset[Question] = frozenset()
 
     def holds(self, field: Field, value: int, mask: int) -> bool:
@@ -75,9 +81,23 @@ class Facts:
             return False
         raise Split((None, value, 0xFFFF))
 
+    def is_deep(self) -> bool:
+        """Whether there are two VLAN tags or more.
+
+        :raises Split: when that is not known.
+        """
+        if self.deep:
+            return True
+        known, care = self.match.get(VLAN_TCI)
+        if DEEP in self.denied or (care & VLAN_PRESENT and not known & VLAN_PRESENT):
+            return False
+        raise Split(DEEP)
+
     def true(self, question: Question) -> Facts:
         """The same, where the answer to a question is yes."""
         field, value, mask = question
+        if question == DEEP:
+            return attrs.evolve(self, deep=True)
         if field is None:
             return attrs.evolve(self, tpid=value)
         return attrs.evolve(

@@ -164,6 +164,7 @@ def keys_of(
     tpids: tuple[int, ...] = TPIDS,
     wide: bool = False,
     tpid: int | None = None,
+    deep: bool = False,
 ) -> tuple[Where, ...]:
     """What the filters of a match compare.
 
@@ -171,6 +172,7 @@ def keys_of(
     :param tpids: the EtherTypes of VLAN tags that packets may have.
     :param wide: whether to leave out what there is no key for.
     :param tpid: that of the outer tag, if the packets shall have just this one.
+    :param deep: whether the packets shall have two tags or more.
     :return: empty when no packet in the kernel can be matched, now.
     :raises OpenFlowError: BAD_MATCH with BAD_FIELD, BAD_MASK or BAD_VALUE, when not ``wide``.
     """
@@ -187,11 +189,14 @@ def keys_of(
         matching.compare(field, name)
     eth_type = _eth_type(matching)
     fragments = [{}] if eth_type is None else _layers(matching, eth_type)
-    tags = [
-        tagged
-        for option in _tags(matching)
-        for tagged in _tagged(option, eth_type, tpids if tpid is None else (tpid,), tpids, tpid)
-    ]
+    outer = tpids if tpid is None else (tpid,)
+    tags: list[Values] = []
+    for tag in _tags(matching):
+        if tpid is not None or deep:
+            if tag.there is False:
+                continue
+            tag = attrs.evolve(tag, there=True)
+        tags += _tagged(tag, eth_type, outer, tpids, deep)
     devices = _devices(matching, ports)
     if matching.left:
         names = [field.name for field in FIELDS.values() if field.mask & matching.left]
@@ -285,24 +290,18 @@ def _tags(matching: _Matching) -> Iterator[_Tag]:
 
 
 def _tagged(
-    tag: _Tag,
-    eth_type: int | None,
-    outer: tuple[int, ...],
-    inner: tuple[int, ...],
-    tpid: int | None,
+    tag: _Tag, eth_type: int | None, outer: tuple[int, ...], inner: tuple[int, ...], deep: bool
 ) -> Iterator[Values]:
     """The keys that compare the outer tag and the EtherType.
 
     :param outer: the TPIDs that the outer tag may have; ``inner`` those of the one behind it.
-    :param tpid: not None: there must be a tag.
+    :param deep: whether there must be one behind it.
     """
-    if tag.there is None and tpid is None:
-        yield {} if eth_type is None else {"eth_type": eth_type}
-        return
-    if tag.there is False:
-        if tpid is None:
-            none: Values = {"num_of_vlans": 0}
-            yield none if eth_type is None else none | {"eth_type": eth_type}
+    end: Values = {} if eth_type is None else {"eth_type": eth_type}
+    if not tag.there:
+        if tag.there is False:
+            end["num_of_vlans"] = 0
+        yield end
         return
     for first in outer:
         values: Values = {"eth_type": first}
@@ -310,12 +309,16 @@ def _tagged(
             values["vlan_id"] = tag.vid
         if tag.pcp is not None:
             values["vlan_prio"] = tag.pcp
-        if eth_type is None:
+        if eth_type is not None and not deep:
+            yield values | {"vlan_eth_type": eth_type}
+        elif not deep:
             yield values
-            continue
-        yield values | {"vlan_eth_type": eth_type}
-        for second in inner:
-            yield values | {"vlan_eth_type": second, "cvlan_eth_type": eth_type}
+        if eth_type is not None or deep:
+            for second in inner:
+                behind: Values = {"vlan_eth_type": second}
+                if eth_type is not None:
+                    behind["cvlan_eth_type"] = eth_type
+                yield values | behind
 
 
 def _devices(matching: _Matching, ports: Mapping[int, str]) -> list[str]:

@@ -101,6 +101,8 @@ def write(state: State, field: Field, value: int, mask: int) -> None:
         return
     known = state.known(field)
     header, start = place
+    if header is not PeditHeader.ETH:
+        state.shallow()
     undo = None if known is None else words(header, start, field.bits, known, mask)
     state.edit(Edit(words(header, start, field.bits, value, mask), undo, csum))
     state.learn(field, value, mask)
@@ -187,6 +189,7 @@ def dec_nw_ttl(state: State) -> None:
     if known is not None:
         write(state, f.NW_TTL, known - 1, f.NW_TTL.limit)
         return
+    state.shallow()
     six = state.known(f.ETH_TYPE) == f.IPV6[0]
     header, start = (_IPV6 if six else _IPV4)[f.NW_TTL]
     down = tuple(_adding(key) for key in words(header, start, 8, 0xFF, 0xFF))

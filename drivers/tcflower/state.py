@@ -15,7 +15,7 @@ from agent.openflow.errors import UNSUPPORTED_ORDER, OpenFlowError
 from agent.openflow.fields import Field
 from agent.packet.packet import PIPELINE
 from drivers.tcflower.edits import Edit, Form
-from drivers.tcflower.facts import Facts
+from drivers.tcflower.facts import Facts, ToSoftware
 
 _LINK = f.IN_PORT.mask | f.ETH_DST.mask | f.ETH_SRC.mask | f.VLAN_TCI.mask | PIPELINE
 """The bits of a flow key that are not behind the EtherType."""
@@ -117,6 +117,15 @@ class State:
         self.mask &= ~bits
         self.value &= ~bits
         self.original &= ~bits
+
+    def shallow(self) -> None:
+        """Make sure that Linux finds the network header, which it looks for behind one tag.
+
+        :raises Split: when it depends on the packet.
+        :raises ToSoftware: when it would not.
+        """
+        if self.facts.is_deep():
+            raise ToSoftware("what is behind two VLAN tags")
 
     # Headers that come and go.
 

@@ -126,7 +126,10 @@ def pop_vlan(state: State) -> None:
 
 
 def _has_shim(state: State) -> bool:
-    return any(state.is_(f.ETH_TYPE, eth_type) for eth_type in f.MPLS)
+    if not any(state.is_(f.ETH_TYPE, eth_type) for eth_type in f.MPLS):
+        return False
+    state.shallow()
+    return True
 
 
 def push_mpls(state: State, action: of.PushMpls, rest: Sequence[Action]) -> None:
@@ -142,6 +145,7 @@ def push_mpls(state: State, action: of.PushMpls, rest: Sequence[Action]) -> None
                 written[later.field] = later.value
         elif not isinstance(later, of.SetNwTtl):
             break
+    state.shallow()
     shim = _has_shim(state)
     for field in (f.MPLS_LABEL, f.MPLS_TC):
         if field not in written:

@@ -102,12 +102,16 @@ def translate(rule: IRule, view: View) -> Translation:
         meters=frozenset(uses.meters),
     )
     if len(leaves) == 1:
-        return attrs.evolve(made, actions=leaves[0].actions, upcall=leaves[0].upcall)
-    tail = tuple(
-        (keys_of(leaf.facts.asked, view.names, view.tpids, tpid=leaf.facts.tpid), leaf.actions)
-        for leaf in leaves
-    )
+        if leaves[0].upcall:
+            return attrs.evolve(made, actions=view.upcall(rule.table_id, False), upcall=True)
+        return attrs.evolve(made, actions=leaves[0].actions)
+    tail = tuple((_asked(leaf.facts, view), leaf.actions) for leaf in leaves)
     return attrs.evolve(made, tail=tail)
+
+
+def _asked(facts: Facts, view: View) -> tuple[Where, ...]:
+    """What is compared in a tail to tell these packets from others of the rule."""
+    return keys_of(facts.asked, view.names, view.tpids, tpid=facts.tpid, deep=facts.deep)
 
 
 def fall_back(rule: IRule, view: View, reason: str = "") -> Translation:
@@ -120,7 +124,7 @@ def fall_back(rule: IRule, view: View, reason: str = "") -> Translation:
         chain,
         pref,
         keys_of(rule.match, view.names, view.tpids, wide=True),
-        view.upcall(rule.table_id),
+        view.upcall(rule.table_id, False),
         upcall=True,
         reason=reason,
         ports=bool(rule.match.mask & IN_PORT.mask),
@@ -141,7 +145,8 @@ def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
         except Split as split:
             waiting += (facts.false(split.question), facts.true(split.question))
         except ToSoftware:
-            leaves.append(_Leaf(facts, view.upcall(rule.table_id), True))
+            # If this will be in a tail, the rule's own filter has counted the packet.
+            leaves.append(_Leaf(facts, view.upcall(rule.table_id, True), True))
         if len(leaves) + len(waiting) > MAX_CASES:
             raise OpenFlowError(TOO_MANY, f"there would be more than {MAX_CASES} cases in tc")
     # Where the rest is treated alike, it need not be told apart.

@@ -16,12 +16,14 @@ from drivers.interfaces import IGroup
 from drivers.tcflower.actions import TRAP, Gact, Police, TcAction
 from drivers.tcflower.keys import TPIDS
 
-Upcall = Callable[[int], tuple[TcAction, ...]]
-"""Takes the number of a table.  Returns the actions which hand a packet, as it is when it comes to
-that table, to the software, for it to go on there."""
+Upcall = Callable[[int, bool], tuple[TcAction, ...]]
+"""Takes the number of a table, and whether the kernel counts the packet for the rule that it hits
+there.  Returns the actions which hand a packet, as it is when it comes to that table, to the
+software, for it to be looked up there and go on; where it was counted that rule is not to count it
+once more."""
 
 
-def trap(table_id: int) -> tuple[TcAction, ...]:
+def trap(table_id: int, counted: bool) -> tuple[TcAction, ...]:
     """The plainest :data:`Upcall`; it does not say which table it was."""
     return (Gact(TRAP),)
 

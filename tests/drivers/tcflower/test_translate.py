@@ -145,9 +145,11 @@ class OutputTests(TranslateTestCase):
     def test_ttl(self) -> None:
         """A TTL that must not be decremented is the software's affair."""
         made = self.made(Match.of(in_port=1, eth_type=0x800), apply(DecNwTtl(), Output(2)))
-        [(where, trapped), (rest, _)] = made.tail
-        self.assertEqual(trapped, TRAPPED)
+        [(where, trapped), (deep, too), (rest, _)] = made.tail
+        self.assertEqual((trapped, too), (TRAPPED, TRAPPED))
         self.assertEqual([key.name for key in where[0].keys], ["eth_type", "ip_ttl"])
+        # Linux looks for the IP header behind one tag and no more.
+        self.assertEqual([key.name for key in deep[0].keys], ["eth_type", "vlan_eth_type"])
         self.assertEqual(rest[0].keys, ())
         self.assertFalse(made.upcall)
 
