@@ -7,6 +7,7 @@ from agent.openflow.group_messages import (
     METER_ALL,
     METER_CONTROLLER,
     METER_MAX,
+    METER_SLOWPATH,
     BandType,
     MeterBand,
     MeterFlags,
@@ -22,7 +23,7 @@ from tests.ofproto.numbered import (
     meter_mod,
     metered,
 )
-from tests.ofproto.stage import ADD, PORT1, PORT2, REFUSED, SEND_FLOW_REM, SwitchTestCase
+from tests.ofproto.stage import ADD, PORT1, PORT2, REFUSED, SEND_FLOW_REM, SwitchTestCase, flow_mod
 
 
 class CheckTests(NumberedTestCase):
@@ -34,10 +35,17 @@ class CheckTests(NumberedTestCase):
 
     def test_number(self) -> None:
         """Meters have numbers from 1; those of the virtual ones are not for rules."""
-        for number in (0, METER_MAX + 1, METER_CONTROLLER, METER_ALL):
+        for number in (0, METER_MAX + 1, METER_SLOWPATH, METER_CONTROLLER, METER_ALL):
             for command in (G_ADD, G_MODIFY):
                 self.refused(errors.INVALID_METER, self.handle, meter_mod(command, number, DROP))
         self.do(meter_mod(G_ADD, METER_MAX, DROP))
+
+    def test_virtual(self) -> None:
+        """There are no virtual meters: rules cannot name one, and there is nothing to delete."""
+        for number in (METER_SLOWPATH, METER_CONTROLLER):
+            rule = flow_mod(ADD, instructions=metered(number))
+            self.refused(errors.UNKNOWN_METER, self.handle, rule)
+            self.assertIsNone(self.handle(meter_mod(G_DELETE, number)))
 
     def test_exists(self) -> None:
         """What is there cannot be added, and what is not there cannot be modified."""
