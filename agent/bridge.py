@@ -167,5 +167,6 @@ def _members(config: BridgeConfig, listeners: Sequence[Listener]) -> dict[str, A
     return {
         "listeners": [(one, wanted.inactivity_probe) for one, wanted in pairs if not wanted.snoop],
         "snoops": [one for one, wanted in pairs if wanted.snoop],
+        "peers": config.peers,
         "packet_in_limits": (config.controller_rate_limit, config.controller_burst_limit),
     }

@@ -103,6 +103,27 @@ class ListenerConfig:
     )
 
 
+@attrs.frozen(kw_only=True)
+class PeerConfig:
+    """``[[bridge.peer]]``: what the owner of a certificate may do."""
+
+    name: str = attrs.field(
+        metadata=key(
+            Pattern('a name in a certificate, or "*"', r"[!-~]([ -~]{0,253}[!-~])?"),
+            'The subject\'s common name, or a DNS name, URI or address beside it; "*" are all '
+            "whom no other entry names.",
+            change=IDENTITY,
+        )
+    )
+    role: str = attrs.field(
+        metadata=key(
+            OneOf(("controller", "observer")),
+            "What it may be: a controller may do everything, an observer is a slave for good.",
+            change=WARM,
+        )
+    )
+
+
 def _frozen(options: Mapping[str, object]) -> Mapping[str, object]:
     return MappingProxyType(dict(options))
 
@@ -404,6 +425,16 @@ class BridgeConfig:
             ListOf(Table(ControllerConfig, short="target")),
             "The controllers to connect to.",
             change=WARM,
+        ),
+    )
+    peers: tuple[PeerConfig, ...] = attrs.field(
+        default=(),
+        metadata=key(
+            ListOf(Table(PeerConfig)),
+            "Who may do what over ssl: and pssl:; without any, everybody whose certificate comes "
+            "from the authorities may do everything, and with some, whom none names is sent away.",
+            change=WARM,
+            name="peer",
         ),
     )
     driver: DriverConfig = attrs.field(

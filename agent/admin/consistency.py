@@ -57,6 +57,7 @@ def check(config: Config) -> None:
         shown = show_datapath_id(bridge.datapath_id)
         datapaths.add(bridge.datapath_id, shown, place.at("datapath_id"))
         _check_targets(bridge, place, sockets, tls=config.tls is not None)
+        _check_peers(bridge, place, tls=config.tls is not None)
         _check_tables(bridge, place)
         _check_ports(bridge, place, devices)
 
@@ -76,6 +77,16 @@ def _check_targets(bridge: BridgeConfig, place: Place, sockets: _Seen, *, tls: b
         if target.secure and not tls:
             raise where.error("ssl: needs a [tls] table in this file", str(target))
         controllers.add(target, str(target), where)
+
+
+def _check_peers(bridge: BridgeConfig, place: Place, *, tls: bool) -> None:
+    """Names are unlike the bridge's others; without TLS there are none."""
+    names = _Seen("every peer is described once")
+    for index, peer in enumerate(bridge.peers):
+        where = place.at("peer").item(index).at("name")
+        if not tls:
+            raise where.error("a peer has a name by TLS: needs a [tls] table in this file")
+        names.add(peer.name, peer.name, where)
 
 
 def _check_tables(bridge: BridgeConfig, place: Place) -> None:

@@ -172,7 +172,7 @@ class Bundles:
         if self._session.slave:
             # It may have been promised a place in flight before it was demoted.
             self._switch.release(self._session)
-            raise OpenFlowError(errors.IS_SLAVE)
+            raise OpenFlowError(self._session.not_modifying)
 
     def _open(self, bundle_id: int, flags: int, opening: bytes) -> Bundle:
         if flags & ~_FLAGS:

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from agent.connmgr import status
 from agent.connmgr.audience import Audience
+from agent.connmgr.identity import PeerSettings
 from agent.connmgr.interfaces import Policy, Switch
 from agent.connmgr.listener import MAX_CONNECTIONS, BoundSocket
 from agent.connmgr.members import ControllerSettings, Members
@@ -64,11 +65,12 @@ class ConnectionManager(Service):
         hello_timeout: float = 30.0,
         packet_in_limits: tuple[int, int] = PACKET_IN_LIMITS,
         snoops: Iterable[BoundSocket] = (),
+        peers: Iterable[PeerSettings] = (),
     ) -> None:
         """
         :param switch: which executes requests, and whose observer this object is to be.
-        :param versions: like ``controllers``, ``listeners``, ``packet_in_limits`` and ``snoops``,
-            see :meth:`agent.connmgr.members.Members.configure`.
+        :param versions: like ``controllers``, ``listeners``, ``packet_in_limits``, ``snoops``
+            and ``peers``, see :meth:`agent.connmgr.members.Members.configure`.
         :param tls: the certificate; needed for ``ssl:`` and ``pssl:``.
         :param max_connections: that one listener accepts at once.
         :param hello_timeout: seconds that a peer has to say HELLO.
@@ -84,7 +86,7 @@ class ConnectionManager(Service):
             switch, reactor, self.roles, self, tls, limits, max_connections, hello_timeout
         )
         self._new = self._members.configure(
-            versions, controllers, listeners, packet_in_limits, snoops
+            versions, controllers, listeners, packet_in_limits, snoops, peers
         )
 
     # --- life ------------------------------------------------------------------------------------
@@ -118,6 +120,7 @@ class ConnectionManager(Service):
         listeners: Iterable[tuple[BoundSocket, float]],
         packet_in_limits: tuple[int, int] = PACKET_IN_LIMITS,
         snoops: Iterable[BoundSocket] = (),
+        peers: Iterable[PeerSettings] = (),
     ) -> Deferred[None]:
         """Have other settings from now on, while it runs; connections that they allow stay.
 
@@ -126,7 +129,9 @@ class ConnectionManager(Service):
 
         :returns: fires when all that had to go is closed, after a second at most.
         """
-        new = self._members.configure(versions, controllers, listeners, packet_in_limits, snoops)
+        new = self._members.configure(
+            versions, controllers, listeners, packet_in_limits, snoops, peers
+        )
         for member in new:
             if isinstance(member, ReconnectingConnection):
                 # It has had no time yet.

@@ -42,6 +42,10 @@ from agent.openflow.errors import HELLO_INCOMPATIBLE, REQUEST_BAD_LEN, ErrorCode
 _HELLO: Final = 0
 """``OFPT_HELLO`` in every version."""
 
+_TLS_RECORDS: Final = range(0x14, 0x18)
+_TLS_MAJOR: Final = 3
+"""The first two bytes of whatever TLS says (RFC 8446, section 5.1)."""
+
 _HEAD: Final = 64
 """Bytes shown of what is no frame; as many as an error carries."""
 
@@ -366,6 +370,8 @@ class FrameProtocol(Protocol):
         if self._longest < MAX_LENGTH:
             if not version:
                 return HELLO_INCOMPATIBLE, "there is no version 0"
+            if version in _TLS_RECORDS and kind == _TLS_MAJOR:
+                return HELLO_INCOMPATIBLE, "the peer speaks TLS, where plain OpenFlow is expected"
             if kind != _HELLO:
                 return HELLO_INCOMPATIBLE, f"expected HELLO, not a message of type {kind}"
             if length > self._longest:

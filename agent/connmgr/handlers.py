@@ -19,7 +19,7 @@ from agent.connmgr.settings import ConnectionKind
 from agent.ofproto.conditions import Postponed
 from agent.openflow import messages as of
 from agent.openflow.bundle_messages import BundleAdd, BundleControl
-from agent.openflow.errors import BAD_EXPERIMENTER, OpenFlowError
+from agent.openflow.errors import BAD_EXPERIMENTER, ROLE_UNSUP, OpenFlowError
 
 if TYPE_CHECKING:
     from agent.connmgr.ofconn import OFConn
@@ -63,6 +63,8 @@ def _role_request(session: OFConn, message: of.RoleRequest) -> None:
     """A role changes when the connection has nothing in flight that it might not do in the new."""
     roles = session.roles
     wanted = roles.check(message.role, message.generation_id)
+    if session.observer and wanted in (Role.EQUAL, Role.MASTER):
+        raise OpenFlowError(ROLE_UNSUP, "an observer can only be a slave")
     if wanted not in (Role.NOCHANGE, session.role) and session.outstanding:
         raise Postponed(session.outstanding.drained())
     roles.grant(session, wanted, message.generation_id)

@@ -20,6 +20,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 
+from agent.connmgr.identity import PeerSettings
 from agent.connmgr.interfaces import Owner, Switch
 from agent.connmgr.listener import MAX_CONNECTIONS, BoundSocket, MakeSession, ServiceListener
 from agent.connmgr.ofconn import OFConn
@@ -118,6 +119,7 @@ class Members:
         self._hello_timeout = hello_timeout
         self._versions: frozenset[int] = frozenset()
         self._packet_in_limits = PACKET_IN_LIMITS
+        self._peers: tuple[PeerSettings, ...] = ()
         self._wanted: dict[Target, ControllerSettings] = {}
         self._leaving: dict[Deferred[None], None] = {}
         self._unix_clients = 0
@@ -129,6 +131,7 @@ class Members:
         listeners: Iterable[tuple[BoundSocket, float]],
         packet_in_limits: tuple[int, int] = PACKET_IN_LIMITS,
         snoops: Iterable[BoundSocket] = (),
+        peers: Iterable[PeerSettings] = (),
     ) -> list[Member]:
         """Have just these members.
 
@@ -139,11 +142,13 @@ class Members:
             :class:`agent.connmgr.settings.SessionSettings`) where a controller has none of its own.
         :param snoops: sockets that listen, as above, whose clients get copies of what is said to
             and by the controllers.
+        :param peers: what the owner of which certificate may do; none: everybody everything.
         :returns: the new members, which are to be started.
         :raises ValueError: for a target that cannot be dialled.
         """
         self._versions = frozenset(versions)
         self._packet_in_limits = packet_in_limits
+        self._peers = tuple(peers)
         new: list[Member] = []
         self._listen(listeners, new)
         self._listen_for_snoops(snoops, new)
@@ -313,5 +318,6 @@ class Members:
             hello_timeout=self._hello_timeout,
             packet_in_rate=self._packet_in_limits[0],
             packet_in_burst=self._packet_in_limits[1],
+            peers=self._peers,
             limits=self._limits,
         )

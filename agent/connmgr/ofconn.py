@@ -25,6 +25,7 @@ from agent.connmgr.asyncmsg import DEFAULT_ASYNC, DEFAULT_MISS_SEND_LEN
 from agent.connmgr.bundles import Bundles
 from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.handlers import OWN
+from agent.connmgr.identity import Access, IdentityRefused, access_of, certificate_of
 from agent.connmgr.interfaces import IFrameReceiver, Owner, Switch
 from agent.connmgr.monitors import FlowMonitors
 from agent.connmgr.negotiation import agree, error_version
@@ -36,13 +37,14 @@ from agent.connmgr.probe import InactivityProbe
 from agent.connmgr.roles import MODIFYING, Role, Roles, modifies
 from agent.connmgr.settings import ConnectionKind, SessionSettings
 from agent.connmgr.speaker import Speaker
+from agent.connmgr.tls_errors import tls_problem
 from agent.connmgr.traffic import Traffic
 from agent.ofproto.conditions import Condition, Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import decode, encode, encode_error, header
-from agent.openflow.errors import BAD_VERSION, IS_SLAVE, ErrorCode, OpenFlowError
+from agent.openflow.errors import BAD_VERSION, IS_SLAVE, REQUEST_EPERM, ErrorCode, OpenFlowError
 from agent.openflow.messages import NO_BUFFER, FlowMod
 
 _HELLO: Final = 0
@@ -86,6 +88,7 @@ class OFConn(Speaker):
     :ivar settings: given by whoever made it.
     :ivar roles: those of the switch.
     :ivar role: its role.
+    :ivar observer: whether it is a slave for good, for its certificate does not allow more.
     :ivar async_config: its masks of asynchronous messages.
     :ivar formats: what it has chosen of Nicira's extensions.
     :ivar controller_id: a packet may be for the controllers of one id only.
@@ -111,6 +114,7 @@ class OFConn(Speaker):
         self.settings = settings
         self.roles = roles
         self.role = Role.EQUAL
+        self.observer = False
         self.async_config = DEFAULT_ASYNC
         self.controller_id = 0
         self.formats = Formats()
@@ -157,6 +161,11 @@ class OFConn(Speaker):
         return self.role is Role.SLAVE
 
     @property
+    def not_modifying(self) -> ErrorCode:
+        """What a request to change the switch is refused with, while it is a slave."""
+        return REQUEST_EPERM if self.observer else IS_SLAVE
+
+    @property
     def waited(self) -> float:
         """Seconds since the message that is being executed, or waits, was first postponed."""
         since = self._waiting_since
@@ -190,6 +199,8 @@ class OFConn(Speaker):
             self._log.info("{connection}: {text}", connection=self.name, text=self.last_error)
             self.close()
             return
+        if self.version and settings.peers != old.peers and not self._identify():
+            return
         self.packets.reconfigure()
         if self._probe is not None and settings.inactivity_probe != old.inactivity_probe:
             self._probe.stop()
@@ -219,7 +230,11 @@ class OFConn(Speaker):
         self.outstanding.forget()
         self._switch.release(self)
         self.roles.leave(self)
-        self._owner.session_lost(self, self.last_error or reason.getErrorMessage())
+        problem = tls_problem(reason)
+        if problem and self.settings.kind is ConnectionKind.SERVICE:
+            # Of a controller, this is in the line that tells when it is dialled again.
+            self._log.warn("{connection}: {text}", connection=self.name, text=problem)
+        self._owner.session_lost(self, self.last_error or problem or reason.getErrorMessage())
 
     def _stop_timers(self) -> None:
         if self._hello_timer is not None:
@@ -245,12 +260,28 @@ class OFConn(Speaker):
         except OpenFlowError as error:
             self.frame_refused(frame, error.code, error.text)
             return False
+        if not self._identify():
+            return False
         self.version = version
         self._greeted_at = self._clock.seconds()
         self.channel.greeted()
         self._stop_timers()
         self._start_probe()
         self._owner.session_ready(self)
+        return True
+
+    def _identify(self) -> bool:
+        """Find out what the peer may do; returns whether it may be connected at all."""
+        certificate = certificate_of(self.channel.transport)
+        try:
+            access = access_of(certificate, self.settings.peers)
+        except IdentityRefused as refused:
+            self.fail(str(refused))
+            return False
+        self.observer = access is Access.OBSERVER
+        if self.observer:
+            self.roles.leave(self)
+            self.role = Role.SLAVE
         return True
 
     def _start_probe(self) -> None:
@@ -332,7 +363,7 @@ class OFConn(Speaker):
             if self.role is Role.SLAVE and modifies(message):
                 # It may have been promised a place in flight before it was demoted.
                 self._switch.forgo(self)
-                raise OpenFlowError(IS_SLAVE)
+                raise OpenFlowError(self.not_modifying)
             replies = self.outstanding.replies
             if replies and len(replies) >= MAX_REPLIES and kind not in MODIFYING:
                 raise Postponed(self.outstanding.reply_done())
@@ -360,6 +391,8 @@ class OFConn(Speaker):
     def _judge(self, kind: type) -> None:
         """Is this what a controller says who controls us?"""
         patience = self._clock.seconds() - self._greeted_at
+        if self.observer:
+            return
         if kind not in _NOT_ADMITTING or patience >= ADMITTED_AFTER:
             self.admitted = True
             self._owner.session_admitted(self)

@@ -12,6 +12,8 @@ from typing import Final
 
 import attrs
 
+from agent.connmgr.identity import PeerSettings
+
 
 @attrs.frozen
 class Limits:
@@ -81,6 +83,7 @@ class SessionSettings:
     :ivar packet_in_rate: packets a second that a controller is sent, of those that hit no rule and
         of those that a rule sends; 0: as many as there are.
     :ivar packet_in_burst: how many at once; 0: a quarter of the rate.
+    :ivar peers: what the owner of which certificate may do; none: everybody may do everything.
     """
 
     versions: frozenset[int]
@@ -89,4 +92,5 @@ class SessionSettings:
     hello_timeout: float = 30.0
     packet_in_rate: int = PACKET_IN_LIMITS[0]
     packet_in_burst: int = PACKET_IN_LIMITS[1]
+    peers: tuple[PeerSettings, ...] = ()
     limits: Limits = DEFAULT_LIMITS

@@ -18,6 +18,7 @@ from agent.connmgr.framing import FrameProtocol
 from agent.connmgr.interfaces import IFrameReceiver, Owner
 from agent.connmgr.ofconn import OFConn
 from agent.connmgr.settings import SessionSettings
+from agent.connmgr.tls_errors import tls_problem
 from agent.openflow.codec import encode
 from agent.openflow.errors import ErrorCode
 from agent.openflow.messages import Hello
@@ -110,7 +111,10 @@ class Snoop:
 
     def connection_lost(self, reason: Failure) -> None:
         """Forget it."""
-        self._owner.session_lost(self, reason.getErrorMessage())
+        problem = tls_problem(reason)
+        if problem:
+            self._log.warn("{connection}: {text}", connection=self.name, text=problem)
+        self._owner.session_lost(self, problem or reason.getErrorMessage())
 
 
 class Snoops:

@@ -31,6 +31,8 @@ from twisted.internet.ssl import (
 )
 from zope.interface import implementer
 
+from agent.connmgr.tls_errors import verify
+
 _END: Final = b"-----END CERTIFICATE-----"
 
 
@@ -89,9 +91,12 @@ def context_factory(certificate: Path, private_key: Path, ca: Path) -> Certifica
         raiseMinimumTo=TLSVersion.TLSv1_2,
     )
     try:
-        options.getContext().check_privatekey()
+        context = options.getContext()
+        context.check_privatekey()
     except ContextError as error:
         raise ValueError(f"{private_key} is not the key of {certificate}") from error
+    # As it was, but that the reason for a refusal is kept.
+    context.set_verify(context.get_verify_mode(), verify)
     return options
 
 

@@ -172,7 +172,8 @@ class DeclarationTests(ChangesCase):
 
     def test_identities(self) -> None:
         """Every array of tables has one key that tells its entries apart, and no other table."""
-        arrays = {"bridge", "bridge.listen", "bridge.controllers", "bridge.table", "bridge.port"}
+        parts = ("listen", "controllers", "peer", "table", "port")
+        arrays = {"bridge", *(f"bridge.{part}" for part in parts)}
         for way, keys in describe(Config):
             identities = [key.name for key in keys if key.change is Change.IDENTITY]
             self.assertEqual(len(identities), 1 if way in arrays else 0, way)

@@ -48,6 +48,24 @@ class ConsistencyTests(FileCase):
         )
         self.assertEqual(error.key, "bridge[1].listen[0]")
 
+    def test_peers(self) -> None:
+        """A peer is described once, and only where there is TLS."""
+        entry = '[[bridge.peer]]\nname = "boss"\nrole = "controller"\n'
+        tls = "[tls]\n" + "".join(
+            f"{key} = 'ofagent.toml'\n" for key in ("certificate", "private_key", "ca")
+        )
+        text = f"{tls}{BRIDGE}{DRIVER}{entry}"
+        self.assertEqual(self.load(text).bridges[0].peers[0].name, "boss")
+        self.refused(
+            text + entry,
+            'bridge[0].peer[1].name = "boss": bridge[0].peer[0].name has it already; '
+            "every peer is described once",
+        )
+        self.refused(
+            f"{BRIDGE}{DRIVER}{entry}",
+            "bridge[0].peer[0].name: a peer has a name by TLS: needs a [tls] table in this file",
+        )
+
     def test_any_free_port(self) -> None:
         """Port 0 is another one each time."""
         config = self.load(f"{BRIDGE}listen = ['ptcp:0', 'ptcp:0']\n{DRIVER}")

@@ -25,6 +25,7 @@ class DescribeTests(SynchronousTestCase):
                 "bridge",
                 "bridge.listen",
                 "bridge.controllers",
+                "bridge.peer",
                 "bridge.table",
                 "bridge.port",
             ],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from OpenSSL.SSL import Error
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import CertificateOptions
+from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -13,6 +15,7 @@ from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.connmgr.tls import context_factory
+from agent.connmgr.tls_errors import CertificateRefused, tls_problem, verify
 from tests.connmgr.certificates import Authority
 
 
@@ -87,6 +90,73 @@ class HandshakeTests(TlsCase):
         switch, _ = self.talk(self.options("switch"), CertificateOptions())
         self.assertEqual(switch.heard, b"")
         self.assertIsNotNone(switch.lost)
+
+
+class ProblemTests(TlsCase):
+    """How it is told why there is no connection."""
+
+    def problem(self, talk: Talk) -> str:
+        """What an end says of its loss."""
+        assert talk.lost is not None
+        return tls_problem(talk.lost)
+
+    def dated(self, name: str, days: tuple[float, float]) -> CertificateOptions:
+        """The options of somebody whose certificate is valid between those days from now."""
+        return context_factory(*self.authority.issue(name, days=days), self.authority.path)
+
+    def test_certificates(self) -> None:
+        """Whoever judges a certificate tells whose it is and what is wrong with it; the other end
+        tells that it was refused, and why."""
+        stranger = self.options("stranger", Authority(self.directory, "other"))
+        for peer, verdict, alert in (
+            (self.dated("old", (-2, -1)), "(old) has expired", "certificate expired"),
+            (self.dated("early", (1, 2)), "(early) is not valid yet", "bad certificate"),
+            (stranger, "(stranger) comes from an authority that is not in our ca", "unknown ca"),
+        ):
+            switch, client = self.talk(self.options("switch"), peer)
+            self.assertIn(f"TLS: its certificate {verdict}", self.problem(switch))
+            self.assertEqual(
+                self.problem(client), f"TLS: the peer refuses our certificate: {alert}"
+            )
+            _, switch = self.talk(peer, self.options("switch"))
+            self.assertIn(f"TLS: its certificate {verdict}", self.problem(switch))
+
+    def test_none(self) -> None:
+        """A peer without a certificate is told as such, and hears that it needs one."""
+        switch, client = self.talk(self.options("switch"), CertificateOptions())
+        self.assertEqual(self.problem(switch), "TLS: the peer has no certificate")
+        self.assertIn("refuses our certificate: certificate required", self.problem(client))
+
+    def test_old_version(self) -> None:
+        """A peer that speaks nothing newer than TLS 1.1 is told as such."""
+        old = CertificateOptions(
+            lowerMaximumSecurityTo=TLSVersion.TLSv1_1, insecurelyLowerMinimumTo=TLSVersion.TLSv1_0
+        )
+        old.getContext().set_cipher_list(b"ALL:@SECLEVEL=0")
+        switch, _ = self.talk(self.options("switch"), old)
+        self.assertEqual(self.problem(switch), "TLS: the peer does not speak TLS 1.2 or later")
+
+    def test_others(self) -> None:
+        """Another reason is passed on as OpenSSL has it, one that is not there is no crash, and
+        the end of a connection that is not TLS's is not explained."""
+        for error, text in (
+            (Error([("SSL routines", "", "no shared cipher")]), "TLS: no shared cipher"),
+            (Error([("SSL routines", "", "http request")]), "TLS: the peer speaks something else"),
+            (Error([]), "TLS: failed"),
+            (Error(), "TLS: failed"),
+            (ConnectionLost(), ""),
+        ):
+            self.assertTrue(tls_problem(Failure(error)).startswith(text), text)
+            self.assertEqual(bool(tls_problem(Failure(error))), bool(text))
+
+    def test_other_verdicts(self) -> None:
+        """What is wrong with an authority, or has no words here, is told by its number."""
+        certificate = self.options("switch").certificate
+        error = self.assertRaises(CertificateRefused, verify, None, certificate, 79, 1, 0)
+        self.assertEqual(
+            str(error),
+            "TLS: an authority of its certificate (switch) does not pass (X509_V_ERR 79)",
+        )
 
 
 class FileTests(TlsCase):
