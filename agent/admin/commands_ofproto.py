@@ -86,7 +86,8 @@ class OFProtoCommands:
                     yield from self._group(group)
             for status in waiting:
                 xid = f"xid={status.waiting_xid:#x} of " if status.waiting_xid is not None else ""
-                yield f"  postponed: {xid}{status.name} waits for {status.waiting_for}"
+                age = f", {status.waiting_seconds or 0.0:.3f} s,"
+                yield f"  postponed: {xid}{status.name}{age} waits for {status.waiting_for}"
 
     def _group(self, group: OperationGroup) -> Iterator[str]:
         age = self._clock.seconds() - group.started

@@ -397,8 +397,8 @@ class BridgeConfig:
         default=60.0,
         metadata=key(
             Seconds(0.1, 86400, "no limit"),
-            "An operation that the driver has not completed after this long has failed, and its "
-            "rule is degraded.",
+            "An operation that the driver has not completed after this long has failed; its rule "
+            "is degraded, or deleted if it was to be added.  Counters are waited for as long.",
             change=WARM,
         ),
     )

@@ -111,13 +111,16 @@ class PendingTests(OFProtoCase):
         self.run_to_end()
 
     def test_postponed(self) -> None:
-        """Each postponed message is shown with its connection and what it waits for."""
+        """Each postponed message is shown with its xid, its connection, how long it has waited, and
+        for what."""
         status = ConnectionStatus(
             name="br0<->tcp:127.0.0.1:4711",
             kind=ConnectionKind.SERVICE,
             state="ACTIVE",
             since=1.0,
             waiting_for="its own 2 operation groups",
+            waiting_xid=0x17,
+            waiting_seconds=1.5,
         )
         idle = ConnectionStatus(
             name="br0<->unix#1", kind=ConnectionKind.SERVICE, state="ACTIVE", since=1.0
@@ -127,7 +130,8 @@ class PendingTests(OFProtoCase):
             self.pending(),
             [
                 "br0: 0 groups in flight, 1 message postponed",
-                "  postponed: br0<->tcp:127.0.0.1:4711 waits for its own 2 operation groups",
+                "  postponed: xid=0x17 of br0<->tcp:127.0.0.1:4711, 1.500 s, "
+                "waits for its own 2 operation groups",
             ],
         )
 

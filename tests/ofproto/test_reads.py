@@ -129,6 +129,18 @@ class StatisticsTests(SwitchTestCase):
         self.assertEqual(flow.packet_count, 7)
         self.assertEqual(self.successResultOf(total).packet_count, 7)
 
+    def test_bridge_goes(self) -> None:
+        """A driver that does not answer, not even when it is stopped, leaves no timer behind."""
+        self.patch(ScriptableDriver, "finish_reads", lambda driver: None)
+        self.add(PORT1, idle_timeout=10)
+        self.driver.hold_reads = True
+        waiting = self.handle(of.FlowStatsRequest())
+        self.clock.advance(10)
+        self.assertEqual(len(self.driver.refreshed), 2)
+        self.successResultOf(self.switch.stop())
+        self.assertNoResult(waiting)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_ports_and_tables(self) -> None:
         """Of ports and tables nothing is known: that is an error."""
         self.driver.hold_reads = True
