@@ -75,6 +75,7 @@ class Session:
     version = of.OFP13
     miss_send_len = 0
     slave = False
+    invalid_ttl = False
     n_buffers = 0
     internal = False
 

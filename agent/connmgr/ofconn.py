@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
@@ -180,6 +181,18 @@ class OFConn(Speaker):
     def miss_send_len(self, value: int) -> None:
         self._miss_send_len = value
         self._owner.session_audience(self)
+
+    @property
+    def invalid_ttl(self) -> bool:
+        """Whether it wants packets whose TTL ran out, as master or equal."""
+        return bool(self.async_config.packet_in_mask[0] & 1 << of.PacketInReason.INVALID_TTL)
+
+    @invalid_ttl.setter
+    def invalid_ttl(self, value: bool) -> None:
+        reason = 1 << of.PacketInReason.INVALID_TTL
+        masks = self.async_config.packet_in_mask
+        mask = masks[0] | reason if value else masks[0] & ~reason
+        self.async_config = attrs.evolve(self.async_config, packet_in_mask=(mask, masks[1]))
 
     @property
     def is_audience(self) -> bool:

@@ -22,6 +22,9 @@ class IRequester(Interface):
     name: str = Attribute("For logs: ``br0<->tcp:192.0.2.1:6653``, as Open vSwitch writes it.")
     version: int = Attribute("The wire version it speaks; decides where versions differ.")
     miss_send_len: int = Attribute("Bytes of a packet to send on a miss; SET_CONFIG changes it.")
+    invalid_ttl: bool = Attribute(
+        "Whether it wants packets whose TTL ran out, unless it is a slave; SET_CONFIG changes it."
+    )
     slave: bool = Attribute("Whether it may not change the switch.")
     internal: bool = Attribute(
         "Part of the agent: exempt from the cap on operations in flight, which it must not be "

@@ -84,6 +84,7 @@ class Internal:
     """
 
     internal = True
+    invalid_ttl = False
     slave = False
     n_buffers = 0
 
@@ -496,18 +497,27 @@ class OFProto:
         )
 
     def _get_config(self, request: of.GetConfigRequest, requester: IRequester) -> Result:
-        return of.GetConfigReply(self.frag_handling, requester.miss_send_len, request.xid)
+        flags = int(self.frag_handling)
+        if requester.version == of.OFP10 and requester.invalid_ttl:
+            flags |= of.INVALID_TTL_TO_CONTROLLER
+        return of.GetConfigReply(flags, requester.miss_send_len, request.xid)
 
     def _set_config(self, request: of.SetConfig, requester: IRequester) -> Result:
         fragments = IFragments(self.driver, None)
         can = fragments.frag_handlings if fragments is not None else {self.frag_handling}
-        if request.flags not in can:
+        wanted = request.flags
+        if requester.version == of.OFP10:
+            wanted &= ~of.INVALID_TTL_TO_CONTROLLER
+        if wanted not in can:
             raise OpenFlowError(errors.SWITCH_CONFIG_BAD_FLAGS, f"flags {request.flags:#x}")
         requester.miss_send_len = request.miss_send_len
+        if requester.version == of.OFP10:
+            # In 1.3 the masks of asynchronous messages alone say so.
+            requester.invalid_ttl = bool(request.flags & of.INVALID_TTL_TO_CONTROLLER)
         # How much it wants is its own affair, but not what becomes of packets; as in Open vSwitch
         # that is no error, for what it wants is mostly nothing but what every switch begins with.
-        if fragments is not None and not requester.slave and request.flags != self.frag_handling:
-            self.frag_handling = of.FragHandling(request.flags)
+        if fragments is not None and not requester.slave and wanted != self.frag_handling:
+            self.frag_handling = of.FragHandling(wanted)
             fragments.set_frag_handling(self.frag_handling)
         return None
 

@@ -82,6 +82,11 @@ class FragHandling(enum.IntEnum):
     NX_MATCH = 3
 
 
+INVALID_TTL_TO_CONTROLLER: Final = 4
+"""``OFPC_INVALID_TTL_TO_CONTROLLER``, a flag beside these: 1.1 and 1.2 have it, and Open vSwitch
+has it in 1.0 as well; in 1.3 it is a bit of the masks of asynchronous messages."""
+
+
 class PacketInReason(enum.IntEnum):
     """``OFPR_*``."""
 

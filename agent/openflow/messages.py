@@ -28,6 +28,7 @@ from agent.openflow.bundle_messages import BundleAdd, BundleControl
 from agent.openflow.constants import (
     ALL_TABLES,
     ANY,
+    INVALID_TTL_TO_CONTROLLER,
     NO_BUFFER,
     OFP10,
     OFP13,
@@ -94,7 +95,8 @@ from agent.openflow.stats import (
 
 # fmt: off
 __all__ = [
-    "ALL_TABLES", "ANY", "NO_BUFFER", "OFP10", "OFP13", "AggregateReply", "AggregateRequest",
+    "ALL_TABLES", "ANY", "INVALID_TTL_TO_CONTROLLER", "NO_BUFFER", "OFP10", "OFP13",
+    "AggregateReply", "AggregateRequest",
     "AsyncConfig", "BarrierReply", "BarrierRequest", "DescReply", "DescRequest", "EchoReply",
     "EchoRequest", "ErrorMessage", "Experimenter", "FeaturesReply", "FeaturesRequest",
     "FlowMod", "FlowModCommand", "FlowModFlags", "FlowRemoved", "FlowStats", "FlowStatsReply",

@@ -253,6 +253,19 @@ class AsyncTests(SessionCase):
         peer.send(of.SetAsync(DEFAULT_ASYNC))
         self.assertEqual(session.miss_send_len, 40)
 
+    def test_invalid_ttl(self) -> None:
+        """What SET_CONFIG says of packets whose TTL ran out is a bit of the masks, for masters and
+        equals; the others stay."""
+        session, peer = self.connected()
+        masks = of.AsyncConfig((1, 2), (3, 4), (5, 6))
+        peer.send(of.SetAsync(masks))
+        self.assertFalse(session.invalid_ttl)
+        session.invalid_ttl = True
+        self.assertEqual(session.async_config, of.AsyncConfig((5, 2), (3, 4), (5, 6)))
+        self.assertTrue(session.invalid_ttl)
+        session.invalid_ttl = False
+        self.assertEqual(session.async_config, masks)
+
     def test_experimenter(self) -> None:
         """What nobody knows is refused as such, also when something is in flight."""
         for version, numbers in ((1, BAD_EXPERIMENTER.of10), (4, BAD_EXPERIMENTER.of13)):

@@ -2,7 +2,7 @@
 is answered as it must be.
 
 What may happen, and what must be, is in :mod:`tests.connmgr.world`.  A scenario is determined by a
-number; there is one for every ten of :mod:`tests.ofproto.test_machine`, for each takes longer.
+number; there is one for every twenty of :mod:`tests.ofproto.test_machine`, for each takes longer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.connmgr.world import WireWorld
 
 FUZZING: Final = os.environ.get("OFAGENT_TEST_PROFILE") == "fuzz"
 SEQUENCES: Final = (
-    int(os.environ.get("OFAGENT_SEQUENCES") or (1_000_000 if FUZZING else 1_000)) // 10
+    int(os.environ.get("OFAGENT_SEQUENCES") or (1_000_000 if FUZZING else 1_000)) // 20
 )
 FIRST: Final = int(os.environ.get("OFAGENT_FIRST") or 0)
 LENGTH: Final = 80

@@ -79,6 +79,7 @@ class Session:
 
     miss_send_len = 0
     slave = False
+    invalid_ttl = False
     n_buffers = 0
 
     def __init__(self, switch: Switch, name: str, version: int, internal: bool) -> None:

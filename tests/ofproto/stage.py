@@ -89,6 +89,7 @@ class Requester:
         self.version = version
         self.miss_send_len = 128
         self.slave = False
+        self.invalid_ttl = False
         self.internal = internal
         self.n_buffers = 256
         self.buffers: dict[int, tuple[bytes, int]] = {}

@@ -109,6 +109,20 @@ class RequestTests(SwitchTestCase):
         self.assertEqual(self.reply(of.GetConfigRequest(9)), of.GetConfigReply(0, 77, 9))
         self.assertEqual(self.reply(of.GetConfigRequest(9), other), of.GetConfigReply(0, 128, 9))
 
+    def test_invalid_ttl(self) -> None:
+        """A connection of 1.0 says with SET_CONFIG whether it wants packets whose TTL ran out; one
+        of 1.3 has other means."""
+        flag = of.INVALID_TTL_TO_CONTROLLER
+        for flags in (flag, 0, flag):
+            self.handle(of.SetConfig(flags, 77), self.old)
+            self.assertEqual(self.old.invalid_ttl, bool(flags))
+            reply = self.reply(of.GetConfigRequest(9), self.old)
+            self.assertEqual(reply, of.GetConfigReply(flags, 77, 9))
+        self.refused(errors.SWITCH_CONFIG_BAD_FLAGS, self.handle, of.SetConfig(flag, 77))
+        self.assertFalse(self.requester.invalid_ttl)
+        self.requester.invalid_ttl = True
+        self.assertEqual(self.reply(of.GetConfigRequest(9)), of.GetConfigReply(0, 128, 9))
+
     def test_config_refused(self) -> None:
         """Fragments are left alone by a driver that has no choice, and there are no other flags;
         nothing changes then."""
