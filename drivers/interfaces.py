@@ -15,7 +15,7 @@ A driver is added without touching this tree: a Twisted plugin (a module in the 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -342,6 +342,9 @@ class IDriverHost(Interface):
 
     def degraded(handle: int, reason: str) -> None:
         """An entry that had been confirmed is no longer as it should be in the hardware."""
+
+    def degraded_many(handles: Collection[int], reason: str) -> None:
+        """The same of many entries at once, for the price of one."""
 
     def restored(handle: int) -> None:
         """A degraded entry is right again."""

@@ -7,7 +7,7 @@ observer.  It knows no connections, no bytes and no reactor beyond a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
@@ -423,6 +423,20 @@ class OFProto:
                     ),
                     reason=reason,
                 )
+
+    def degraded_many(self, handles: Collection[int], reason: str) -> None:
+        """Many entries are not as they should be in the hardware."""
+        count = 0
+        for entry in self._entries():
+            if entry.handle in handles:
+                entry.degraded = reason
+                count += 1
+        self._log.warn(
+            "{bridge}: {count} entries are degraded: {reason}",
+            bridge=self.name,
+            count=count,
+            reason=reason,
+        )
 
     def restored(self, handle: int) -> None:
         """A degraded entry is right again."""

@@ -101,7 +101,7 @@ class AsicDriver(Datapath):
         """
         self.cpu.power_on(host.reactor)
         super().start(host)
-        self.hardware.power_on(host.reactor)
+        self.hardware.power_on(host.reactor, host)
 
     def stop(self) -> Deferred[None]:
         """Power off; what is in flight is not completed."""
@@ -140,6 +140,9 @@ class AsicDriver(Datapath):
         if list(words) == ["clear"]:
             self.hardware.clear_faults()
             return "cleared"
+        if list(words) == ["reset"]:
+            self.hardware.reset()
+            return f"reset: {len(self.hardware.resync.missing)} entries are being put back"
         return f"armed: {faults.arm(words)}"
 
     def memory_map(self) -> Sequence[TableMemory]:
@@ -166,6 +169,8 @@ class AsicDriver(Datapath):
             "clogged": hardware.clogged,
             "slow path": f"{self.cpu.handled} handled, {self.cpu.waiting} on their way, "
             f"{self.cpu.dropped} dropped",
+            "resets": hardware.resync.resets,
+            "missing": len(hardware.resync.missing),
             "faults": "; ".join(map(str, hardware.faults.armed)),
             "groups": f"{memories[Target.GROUP].used}/{memories[Target.GROUP].size}",
             "meters": f"{memories[Target.METER].used}/{memories[Target.METER].size}",

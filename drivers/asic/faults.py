@@ -9,6 +9,7 @@ control socket (``driver/fault``)::
     lose            it is done, but never confirmed
     duplicate       it is done, and confirmed twice
     late SECONDS    it is done, and confirmed so much later
+    reset           the chip is reset when it should be done: see drivers.asic.resync
 
     (nothing)       the next operation
     N               the N-th operation from now
@@ -17,6 +18,9 @@ control socket (``driver/fault``)::
 
     clear           no more faults
     show            which there are
+    reset           (at the control socket, with nothing after it) the chip is reset now
+
+What the driver puts back after a reset is not counted, and nothing goes wrong with it.
 
 An operation's description is in the words of ``ovs-ofctl``, like
 ``add table=0,cookie=0x0,priority=100,ip,nw_dst=10.0.0.1 actions=output:2``.
@@ -34,8 +38,8 @@ from agent.openflow.text import format_instructions, format_match
 from drivers.interfaces import IOperation, Target
 
 GRAMMAR: Final = (
-    "fail, stall, lose, duplicate or late SECONDS, each followed by nothing (the next operation), "
-    "N (the N-th from now), every N, or match TEXT; or clear; or show"
+    "fail, stall, lose, duplicate, reset or late SECONDS, each followed by nothing (the next "
+    "operation), N (the N-th from now), every N, or match TEXT; or clear; or show"
 )
 """What :meth:`Faults.inject` understands, for people."""
 
@@ -51,6 +55,7 @@ class FaultKind(enum.Enum):
     LOSE = "lose"
     DUPLICATE = "duplicate"
     LATE = "late"
+    RESET = "reset"
 
 
 class When(enum.Enum):
@@ -154,12 +159,14 @@ class Effect:
     :ivar stalls: it is not finished until the faults are cleared.
     :ivar confirmations: how often its end is told.
     :ivar late: how many seconds after its end.
+    :ivar resets: instead of its end, the chip is reset.
     """
 
     fails: bool
     stalls: bool
     confirmations: int
     late: float
+    resets: bool = False
 
 
 class Faults:
@@ -185,6 +192,7 @@ class Faults:
                 0 if FaultKind.LOSE in kinds else 2 if FaultKind.DUPLICATE in kinds else 1
             ),
             late=max(fault.seconds for fault in struck),
+            resets=FaultKind.RESET in kinds,
         )
 
     def arm(self, words: Sequence[str]) -> Fault:

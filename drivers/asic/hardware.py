@@ -29,8 +29,10 @@ from drivers.asic.faults import Effect, Faults
 from drivers.asic.model import AsicModel
 from drivers.asic.numbered import Memory
 from drivers.asic.profile import Jitter, Profile
+from drivers.asic.resync import Reinstall, Resync
+from drivers.asic.step import Step
 from drivers.asic.tcam import Key, Tcam, key_of
-from drivers.interfaces import IOperation, OperationKind, Target
+from drivers.interfaces import IDriverHost, IOperation, OperationKind, Target
 from drivers.scheduling import Scheduler
 
 ADD: Final = OperationKind.ADD
@@ -46,52 +48,6 @@ _SOON: Final = 1e-9
 _NEVER: Final = float("inf")
 
 
-class Step:
-    """An operation that the hardware is working on.
-
-    :ivar operation: what is to be done.
-    :ivar begun: when it was begun.
-    :ivar seconds: how long it takes.
-    :ivar finish: when it is finished: not before the one that was begun before it.
-    :ivar room: whether room was taken, or given back, when it was begun.
-    :ivar error: why it is not done, if it is not.
-    :ivar effect: what goes wrong, if anything.
-    :ivar taken_out: the entries that are nowhere for a while, in their order; mostly none.
-    :ivar out: from which second after it began the first of them is.
-    :ivar each: for how many seconds each of them is.
-    """
-
-    __slots__ = ("begun", "each", "effect", "error", "finish", "operation", "out", "room",
-                 "seconds", "taken_out")  # fmt: skip
-
-    def __init__(
-        self,
-        operation: IOperation,
-        begun: float,
-        seconds: float,
-        room: bool,
-        error: Exception | None,
-        effect: Effect | None,
-    ) -> None:
-        self.operation = operation
-        self.begun = begun
-        self.seconds = seconds
-        self.finish = 0.0
-        self.room = room
-        self.error = error
-        self.effect = effect
-        self.taken_out: list[Key] = []
-        self.out = self.each = 0.0
-
-    def absent(self, now: float) -> Key | None:
-        """The entry that is nowhere at this time."""
-        since = now - self.begun - self.out
-        if since < 0 or not self.each:
-            return None
-        number = int(since / self.each)
-        return self.taken_out[number] if number < len(self.taken_out) else None
-
-
 class Hardware:
     """The chip.
 
@@ -100,6 +56,7 @@ class Hardware:
     :ivar show_packets: called when an operation on one of these is finished: packets meet it from
         then on.
     :ivar faults: what goes wrong with it.
+    :ivar resync: what it has lost in a reset and not got again.
     :ivar clogged: whether it is halted.
     :ivar done: how many operations it has finished well.
     :ivar refused: how many it has finished with an error.
@@ -121,6 +78,7 @@ class Hardware:
         }
         self.show_packets: Callable[[IOperation], object] = lambda operation: None
         self.faults = Faults()
+        self.resync = Resync()
         self.clogged = False
         self.done = 0
         self.refused = 0
@@ -154,12 +112,14 @@ class Hardware:
         """How many it is working on."""
         return len(self._running)
 
-    def power_on(self, clock: Any) -> None:
+    def power_on(self, clock: Any, host: IDriverHost | None = None) -> None:
         """Begin to work.
 
         :param clock: ``seconds()`` and ``callLater()``.
+        :param host: who knows what to put back after a reset; None: nobody, so nothing is.
         """
         self._clock = clock
+        self.resync.host = host
 
     def power_off(self) -> None:
         """Forget everything, and confirm nothing any more."""
@@ -184,6 +144,55 @@ class Hardware:
     def recall(self, operations: Iterable[IOperation]) -> set[IOperation]:
         """Do these not, as far as they were not begun; returns which."""
         return self._scheduler.discard(operations)
+
+    def reset(self) -> None:
+        """Lose everything, and begin to put back what the flow tables say; see
+        :mod:`drivers.asic.resync`."""
+        now = self._clock.seconds()
+        outermost, self._in_turn = not self._in_turn, True
+        waiting = []
+        while len(self._scheduler):
+            waiting.append(self._scheduler.pop()[0])
+        doomed = list(self._running)
+        self._running.clear()
+        self._run.end()
+        self._finished = self._halted = now
+        for table in self.tables.values():
+            self.resync.lose(table.clear())
+        for memory in self.memories.values():
+            for entry in self.resync.lose(memory.clear()):
+                self.show_packets(Reinstall(memory.target, entry, self.resync, DELETE))
+        for step in doomed:
+            self._give_up(step)
+        for reinstall in self.resync.begin():
+            self._scheduler.push(reinstall, now)
+        for operation in waiting:
+            if not isinstance(operation, Reinstall):
+                self._scheduler.push(operation, now)
+        if outermost:
+            self._in_turn = False
+            self._go_on(now)
+            self._leave_out()
+
+    def _give_up(self, step: Step) -> None:
+        """An operation that was being done when everything was lost."""
+        operation = step.operation
+        if isinstance(operation, Reinstall):
+            return
+        error = step.error
+        if error is None and operation.kind is not DELETE:
+            code = (
+                FLOW_MOD_UNKNOWN
+                if operation.target is RULE
+                else self.memories[operation.target].failure
+            )
+            error = OpenFlowError(code, "the hardware was reset meanwhile")
+        if error is None:
+            self.done += 1
+        else:
+            self.refused += 1
+        for _ in range(1 if step.effect is None else step.effect.confirmations):
+            operation.complete(error)
 
     # Halting.
 
@@ -247,7 +256,7 @@ class Hardware:
         kind = operation.kind
         rule = operation.rule
         table = self.tables[rule.table_id]
-        effect = self.faults.strike(operation) if self.faults.armed else None
+        effect = self._strike(operation)
         error: Exception | None = None
         resident = table.used
         software = key_of(rule) in table.spilled
@@ -298,7 +307,7 @@ class Hardware:
         """The same for a group or a meter."""
         memory = self.memories[operation.target]
         self._run.end()
-        effect = self.faults.strike(operation) if self.faults.armed else None
+        effect = self._strike(operation)
         resident = memory.used
         error: Exception | None
         if effect is not None and effect.fails:
@@ -311,6 +320,12 @@ class Hardware:
         if effect is not None and effect.stalls:
             seconds = _NEVER
         return Step(operation, begun, seconds, False, error, effect)
+
+    def _strike(self, operation: IOperation) -> Effect | None:
+        """What goes wrong with it; with what is put back after a reset nothing does."""
+        if not self.faults.armed or isinstance(operation, Reinstall):
+            return None
+        return self.faults.strike(operation)
 
     def _absent(self, step: Step) -> Key | None:
         """The entry that an operation has taken out for the moment."""
@@ -333,6 +348,10 @@ class Hardware:
         try:
             for _ in range(MAX_TURN):
                 if not running or running[0].finish > due or self.clogged:
+                    break
+                if (effect := running[0].effect) is not None and effect.resets:
+                    self.reset()
+                    self._begin(now)
                     break
                 step = running.popleft()
                 self._finish(step)
@@ -362,15 +381,16 @@ class Hardware:
             return
         self.done += 1
         operation = step.operation
-        if operation.target is not RULE:
-            self.show_packets(operation)
-            return
         rule = operation.rule
-        table = self.tables[rule.table_id]
-        if operation.kind is DELETE:
-            table.erase(rule, step.room)
+        if operation.target is not RULE:
+            self.memories[operation.target].finish(operation)
+            self.show_packets(operation)
+        elif operation.kind is DELETE:
+            self.tables[rule.table_id].erase(rule, step.room)
         else:
-            table.write(rule, step.room)
+            self.tables[rule.table_id].write(rule, step.room)
+        if self.resync.missing:
+            self.resync.back(operation)
 
     def _confirm(self, step: Step, now: float) -> None:
         """Tell the agent, as far as what goes wrong lets it come through."""

@@ -12,7 +12,7 @@ from agent.openflow.errors import (
     ErrorCode,
     OpenFlowError,
 )
-from drivers.interfaces import IOperation, OperationKind, Target
+from drivers.interfaces import Entry, IOperation, OperationKind, Target
 
 DELETE: Final = OperationKind.DELETE
 
@@ -25,6 +25,7 @@ class Memory:
     :ivar target: what they are.
     :ivar size: how many there is room for.
     :ivar used: how many have taken room.
+    :ivar entries: those that are there, by number.
     :ivar failure: the error when the hardware was made to refuse one.
     """
 
@@ -34,6 +35,7 @@ class Memory:
         self.failure: ErrorCode = INVALID_GROUP if target is Target.GROUP else METER_UNKNOWN
         self._full: ErrorCode = OUT_OF_GROUPS if target is Target.GROUP else OUT_OF_METERS
         self._numbers: set[int] = set()
+        self.entries: dict[int, Entry] = {}
 
     @property
     def used(self) -> int:
@@ -42,8 +44,7 @@ class Memory:
 
     def begin(self, operation: IOperation) -> OpenFlowError | None:
         """Take or give back room; returns why that cannot be."""
-        entry = operation.rule
-        number = entry.group_id if self.target is Target.GROUP else entry.meter_id
+        number = self._number(operation)
         if operation.kind is DELETE:
             self._numbers.discard(number)
         elif number not in self._numbers:
@@ -53,3 +54,22 @@ class Memory:
                 )
             self._numbers.add(number)
         return None
+
+    def finish(self, operation: IOperation) -> None:
+        """What was begun is done."""
+        if operation.kind is DELETE:
+            self.entries.pop(self._number(operation), None)
+        else:
+            self.entries[self._number(operation)] = operation.rule
+
+    def clear(self) -> list[Entry]:
+        """Lose everything; returns the entries that were there."""
+        entries = list(self.entries.values())
+        self.entries.clear()
+        self._numbers.clear()
+        return entries
+
+    def _number(self, operation: IOperation) -> int:
+        entry = operation.rule
+        number: int = entry.group_id if self.target is Target.GROUP else entry.meter_id
+        return number

@@ -202,6 +202,24 @@ class Tcam:
         elif not there and given:
             self.take(rule)
 
+    def clear(self) -> list[IRule]:
+        """Lose everything, room that was taken for what is not written yet included.
+
+        :returns: the entries that were written.
+        """
+        rules = list(self.rules)
+        for rule in rules:
+            self.rules.remove(rule.match, rule.priority)
+        for token in reversed(list(self.layout.tokens())):
+            self.layout.remove(token, self.keys[token][2])
+        self.rules.tokens.clear()
+        self.rules.absences.clear()
+        self.keys.clear()
+        self.spilled.clear()
+        self._debts.clear()
+        self.used = 0
+        return rules
+
     def lying(self) -> list[Key]:
         """The entries that have taken room, in the order in which they lie."""
         return [self.keys[token] for token in self.layout.tokens()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 import attrs
@@ -246,6 +246,10 @@ class FakeHost:
     def degraded(self, handle: int, reason: str) -> None:
         """Remember that an entry is not as it should be."""
         self.degraded_rules[handle] = reason
+
+    def degraded_many(self, handles: Collection[int], reason: str) -> None:
+        """Remember that of many."""
+        self.degraded_rules.update(dict.fromkeys(handles, reason))
 
     def restored(self, handle: int) -> None:
         """Forget it again."""

@@ -224,6 +224,12 @@ class HostTests(SwitchTestCase):
         self.assertEqual(rule.degraded, "")
         self.switch.degraded(12345, "no such entry")
 
+    def test_degraded_many(self) -> None:
+        """All that a driver names at once are degraded, and no others."""
+        rules = [self.add(PORT1), self.add(PORT2)]
+        self.switch.degraded_many({rules[1].handle: None, 12345: None}.keys(), "reset")
+        self.assertEqual([rule.degraded for rule in rules], ["", "reset"])
+
 
 class SlotTests(SwitchTestCase):
     """A place among the groups in flight that was promised is used, or given back."""

@@ -62,6 +62,7 @@ class FaultsTests(SynchronousTestCase):
             (("duplicate",), Effect(False, False, 2, 0)),
             (("late 1.5",), Effect(False, False, 1, 1.5)),
             (("fail", "late 2", "duplicate", "late 3"), Effect(True, False, 2, 3)),
+            (("reset",), Effect(False, False, 1, 0, True)),
             (("duplicate", "lose"), Effect(False, False, 0, 0)),
         ):
             self.assertEqual(self.armed(*texts).strike(operation()), effect)
