@@ -56,6 +56,13 @@ class Options:
             raise OptionError(self.at + key, value, f"must be {words}")
         return value
 
+    def flag(self, key: str, default: object = REQUIRED) -> Any:
+        """True or false."""
+        value = self._take(key, default, "true or false")
+        if value is not default and not isinstance(value, bool):
+            raise OptionError(self.at + key, value, "must be true or false")
+        return value
+
     def integer(self, key: str, least: int, most: int, default: object = REQUIRED) -> Any:
         """A whole number from ``least`` to ``most``."""
         allowed = f"a whole number from {least} to {most}"

@@ -75,9 +75,12 @@ _STATUS_AT: Final = 0 if sys.byteorder == "little" else 3
 class PacketSocket:
     """A packet socket on one device.
 
+    :ivar receives: the protocol of the frames it takes; 0: it takes none, and only sends.
     :ivar priority: that of the frames which are sent now.
     :raises OSError: when it cannot be opened.
     """
+
+    receives = ETH_P_ALL
 
     def __init__(self, system: System, link: Link) -> None:
         self.priority = 0
@@ -107,7 +110,7 @@ class PacketSocket:
         # Before Linux 4.20 it fails; read() then ignores them one by one.
         with contextlib.suppress(OSError):
             opened.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-        opened.bind((link.name, ETH_P_ALL))
+        opened.bind((link.name, self.receives))
         promiscuous = _membership.pack(link.index, PACKET_MR_PROMISC, 0)
         opened.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, promiscuous)
 

@@ -71,6 +71,9 @@ _error = Struct("=i")
 Answer = Callable[[int, str], None]
 """Takes the error number (0: it was done; :data:`LOST`) and what the kernel had to say to it."""
 
+Hear = Callable[[bytes, int, int], None]
+"""Takes a message that belongs to a request: the datagram, where it begins, and its length."""
+
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
     """Of each message in a datagram: its type, flags, sequence number, place and length."""
@@ -189,8 +192,8 @@ class Pipeline(_Socket):
         self._window = window
         self._clock = clock
         self._batch = float(BATCH)
-        self._waiting: deque[tuple[int, bytes, Answer]] = deque()
-        self._flying: dict[int, Answer] = {}
+        self._waiting: deque[tuple[int, bytes, Answer, Hear | None]] = deque()
+        self._flying: dict[int, tuple[Answer, Hear | None]] = {}
         self._reactor: Any = None
         self._turn: Any = None
 
@@ -218,13 +221,14 @@ class Pipeline(_Socket):
         """How many requests were not answered yet."""
         return len(self._waiting) + len(self._flying)
 
-    def push(self, sequence: int, request: bytes, answer: Answer) -> None:
+    def push(self, sequence: int, request: bytes, answer: Answer, hear: Hear | None = None) -> None:
         """Put a request in line; it is sent after this turn, or when there is room.
 
         :param sequence: of :meth:`sequence`, in the request, too, which asks for an
             acknowledgement.
+        :param hear: takes what else the kernel says to it, before it is answered.
         """
-        self._waiting.append((sequence, request, answer))
+        self._waiting.append((sequence, request, answer, hear))
         self._later()
 
     def _later(self) -> None:
@@ -241,7 +245,7 @@ class Pipeline(_Socket):
         chosen = [waiting.popleft() for _ in range(room)]
         begun = self._clock()
         try:
-            self._socket.send(b"".join([request for _, request, _ in chosen]))
+            self._socket.send(b"".join([request for _, request, _, _ in chosen]))
         except OSError as error:
             # Too much at once for the send buffer, or no memory: none of it was carried out.
             if error.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.EAGAIN) and room > 1:
@@ -249,15 +253,15 @@ class Pipeline(_Socket):
                 waiting.extendleft(reversed(chosen))
                 self._later()
                 return
-            for _, _, answer in chosen:
+            for _, _, answer, _ in chosen:
                 answer(error.errno or errno.EIO, "")
             self._later()
             return
         self.sent += room
         self._pace(self._clock() - begun, room)
         flying = self._flying
-        for sequence, _, answer in chosen:
-            flying[sequence] = answer
+        for sequence, _, answer, hear in chosen:
+            flying[sequence] = answer, hear
         self._later()
 
     def _pace(self, seconds: float, room: int) -> None:
@@ -284,9 +288,13 @@ class Pipeline(_Socket):
         flying = self._flying
         for kind, flags, sequence, at, length in messages(data):
             if kind != NLMSG_ERROR:
+                about = flying.get(sequence)
+                if about is not None and about[1] is not None:
+                    about[1](data, at, length)
                 continue
-            answer = flying.pop(sequence, None)
-            if answer is not None:
+            asked = flying.pop(sequence, None)
+            if asked is not None:
+                answer = asked[0]
                 error = _error.unpack_from(data, at + HEADER.size)[0]
                 answer(-error, extended(data, flags, at, length) if error or flags else "")
 
@@ -305,7 +313,7 @@ class Pipeline(_Socket):
         missing = list(self._flying.values())
         self._flying.clear()
         self.lost += len(missing)
-        for answer in missing:
+        for answer, _ in missing:
             answer(LOST, "")
 
 

@@ -154,10 +154,19 @@ def new_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
     )
 
 
+def get_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
+    """The request for what the kernel knows of a filter."""
+    return _about(RTM_GETTFILTER, wanted, block, flags, sequence)
+
+
 def delete_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
     """The request that removes a filter."""
+    return _about(RTM_DELTFILTER, wanted, block, flags, sequence)
+
+
+def _about(kind: int, wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
     return message(
-        RTM_DELTFILTER,
+        kind,
         flags,
         sequence,
         block,

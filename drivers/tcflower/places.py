@@ -6,7 +6,8 @@ or has to be moved, and an agent that starts again finds its rules where it woul
 A table is a chain of the same number; packets come in at chain 0.  Of the prefs of a chain, which
 are 1 to 65535 and the *lowest* of which is looked at first,
 
-- the first :data:`HIDDEN` are for rules of the agent itself, whose priorities are above 65535.
+- the first, :data:`FIRST`, is for what is before all rules: ports from which nothing is taken;
+- those up to :data:`HIDDEN` are for rules of the agent itself, whose priorities are above 65535.
   They all output to NORMAL, which flower cannot do, so all of them send packets to the software
   path; therefore it does no harm that some of them share a pref.
 - Then come the priorities from 65535 downwards, one pref each, and in the end
@@ -24,10 +25,12 @@ from __future__ import annotations
 
 from typing import Final
 
+FIRST: Final = 1
+"""The pref of what is before all rules."""
 LAST: Final = 0xFFFF
 """The pref of what is looked at last in a chain."""
 HIDDEN: Final = 32
-"""How many prefs are kept for the rules of the agent itself."""
+"""The last pref that is kept for the rules of the agent itself."""
 MAX_PRIORITY: Final = 0xFFFF
 """The greatest priority of a controller's rule."""
 LOWEST: Final = MAX_PRIORITY - (LAST - 1 - HIDDEN) + 1
@@ -58,7 +61,7 @@ def place(table_id: int, priority: int) -> tuple[int, int]:
     :param priority: 0 or more; above 65535 for rules of the agent itself.
     """
     if priority > MAX_PRIORITY:
-        return table_id, max(1, HIDDEN - (priority - MAX_PRIORITY - 1).bit_length())
+        return table_id, max(FIRST + 1, HIDDEN - (priority - MAX_PRIORITY - 1).bit_length())
     if priority >= LOWEST:
         return table_id, HIDDEN + 1 + MAX_PRIORITY - priority
     return LOW_CHAINS + table_id, LOWEST - priority

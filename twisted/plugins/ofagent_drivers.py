@@ -15,3 +15,8 @@ software = DriverFactory(
     "drivers.software.driver",
     "A datapath in software, which executes OpenFlow actions on frames itself.",
 )
+tcflower = DriverFactory(
+    "tcflower",
+    "drivers.tcflower.driver",
+    "The kernel's own forwarding, and hardware behind it: Linux's tc flower classifier.",
+)

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 import attrs
 
-from drivers.tcflower import nla, pack
+from drivers.software.link import IFINFOMSG as _ifinfo
+from drivers.software.link import RTM_GETLINK
+from drivers.tcflower import nla, pack, qdisc
 from drivers.tcflower.netlink import NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR
-from drivers.tcflower.qdisc import CLSACT_PARENT, RTM_DELQDISC, RTM_NEWQDISC
+from drivers.tcflower.qdisc import CLSACT_PARENT, RTM_DELQDISC, RTM_GETQDISC
 from tests.drivers.software.kernel import FakeDescriptor, FakeKernel, FakeNetlink, error
 
-TC: Final = (RTM_NEWQDISC, RTM_DELQDISC, *range(pack.RTM_NEWTFILTER, pack.RTM_GETTFILTER + 1))
 ROOM: Final = 300
 """Acknowledgements that fit into a receive buffer."""
 PIECE: Final = 20
@@ -91,12 +92,14 @@ class FakeTcKernel(FakeKernel):
     def tc(self, kind: int, flags: int, message: bytes) -> tuple[int, str]:
         """Carry a request out; returns an error number and a text."""
         self.requests += 1
-        if pack.RTM_NEWTFILTER <= kind <= pack.RTM_DELTFILTER:
+        if pack.RTM_NEWTFILTER <= kind <= pack.RTM_GETTFILTER:
             decoded = nla.decode(message)
             block = self.blocks.get(decoded["parent"])
             if decoded["index"] != pack.BLOCK or block is None:
                 return errno.EINVAL, "Specified block does not exist"
             key = (decoded.get_attr("TCA_CHAIN") or 0, decoded["info"] >> 16, decoded["handle"])
+            if kind == pack.RTM_GETTFILTER:
+                return (0, "") if key in block else (errno.ENOENT, "")
             if kind == pack.RTM_DELTFILTER:
                 return (0, "") if block.pop(key, None) else (errno.ENOENT, "")
             return self.install(block, key, flags, decoded)
@@ -116,6 +119,13 @@ class FakeTcKernel(FakeKernel):
         self.qdiscs[index] = asked.get_attr("TCA_INGRESS_BLOCK")
         self.blocks.setdefault(self.qdiscs[index], {})
         return 0, ""
+
+    def find(self, message: bytes) -> tuple[Installed, int] | None:
+        """The filter that a message is about, and its block."""
+        decoded = nla.decode(message)
+        key = (decoded.get_attr("TCA_CHAIN") or 0, decoded["info"] >> 16, decoded["handle"])
+        found = self.blocks.get(decoded["parent"], {}).get(key)
+        return None if found is None else (found, decoded["parent"])
 
     def install(
         self, block: dict[tuple[int, int, int], Installed], key: Any, flags: int, decoded: Any
@@ -167,11 +177,19 @@ class FakeTcNetlink(FakeNetlink):
         while at < size:
             length, kind, flags, sequence, _ = pack.HEADER.unpack_from(data, at)
             message = data[at : at + length]
-            if kind not in TC:
+            if kind == RTM_GETLINK and at == 0 and not _ifinfo.unpack_from(message, 16)[2]:
                 return super().send(data)
-            if flags & pack.NLM_F_DUMP == pack.NLM_F_DUMP:
+            if kind == RTM_GETLINK:
+                self._acknowledge(sequence, message, 0, "")
+            elif kind == RTM_GETQDISC:
+                self._qdiscs(sequence)
+            elif flags & pack.NLM_F_DUMP == pack.NLM_F_DUMP:
                 self._dump(sequence, pack.TCMSG.unpack_from(message, pack.HEADER.size)[3])
             else:
+                echo = kind == pack.RTM_GETTFILTER or flags & pack.NLM_F_ECHO
+                there = self.kernel.find(message) if echo else None
+                if there is not None:
+                    self.queue.append(filter_message(*there, sequence))
                 self._acknowledge(sequence, message, *self.kernel.tc(kind, flags, message))
             at += length + 3 & ~3
         return size
@@ -185,6 +203,11 @@ class FakeTcNetlink(FakeNetlink):
         flags = (NLM_F_CAPPED | NLM_F_ACK_TLVS) if text else 0x100
         body = _error.pack(-code) + request[: pack.HEADER.size] + said
         self.queue.append(pack.HEADER.pack(16 + len(body), NLMSG_ERROR, flags, sequence, 0) + body)
+
+    def _qdiscs(self, sequence: int) -> None:
+        for index, block in self.kernel.qdiscs.items():
+            self.queue.append(qdisc.bind(index, block, sequence))
+        self.queue.append(pack.HEADER.pack(20, NLMSG_DONE, 2, sequence, 0) + bytes(4))
 
     def _dump(self, sequence: int, block: int) -> None:
         messages = [

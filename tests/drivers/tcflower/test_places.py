@@ -35,6 +35,6 @@ class PlaceTests(SynchronousTestCase):
         prefs = [place(0, priority)[1] for priority in (0xF0F0F0, 180008, 180000, 0x10000)]
         self.assertEqual(prefs, sorted(prefs))
         self.assertLess(prefs[0], prefs[1])
-        self.assertTrue(all(1 <= pref <= HIDDEN for pref in prefs))
-        self.assertEqual(place(0, 1 << 80), (0, 1))
+        self.assertTrue(all(1 < pref <= HIDDEN for pref in prefs))
+        self.assertEqual(place(0, 1 << 80), (0, 2))
         self.assertEqual(place(0, 0xFFFF), (0, HIDDEN + 1))

@@ -1,0 +1,188 @@
+"""Changes of what is in a block, each all or nothing.
+
+A change is some filters that shall be there, some of them in the place of others, and some that
+shall go.  All its requests are on their way at once; when all of them were answered and one was
+refused, those that were carried out are taken back, and then whoever wanted the change is told why.
+
+A request whose acknowledgement was lost is made again: to install a filter under its handle, and to
+remove it, comes to the same the second time, and the second answer says what the first would have.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import attrs
+from twisted.logger import Logger
+
+from drivers.tcflower import pack
+from drivers.tcflower.dump import Reader, Reading
+from drivers.tcflower.filters import Filter
+from drivers.tcflower.netlink import LOST, Pipeline, explain
+
+ATTEMPTS: Final = 5
+"""How often a request is made whose acknowledgements are lost."""
+ADDING: Final = pack.NLM_F_ACK | pack.NLM_F_CREATE
+REMOVING: Final = pack.NLM_F_ACK | pack.NLM_F_ECHO
+
+
+@attrs.frozen
+class Step:
+    """One filter of a change.
+
+    :ivar new: the filter as it shall be; None: it shall go.
+    :ivar old: the filter as it is, with the same handle; None: there is none.
+    :ivar read: takes what the old one has counted, before it is changed or gone.
+    """
+
+    new: Filter | None
+    old: Filter | None = None
+    read: Callable[[Reading], None] | None = None
+
+
+Done = Callable[["Refusal | None"], None]
+
+
+@attrs.frozen
+class Refusal:
+    """Why a change was not made.
+
+    :ivar error: the kernel's error number.
+    :ivar text: what it said to it.
+    :ivar broken: whether it could not be taken back, either.
+    """
+
+    error: int
+    text: str
+    broken: bool = False
+
+    def __str__(self) -> str:
+        """One line."""
+        return explain(self.error, self.text)
+
+
+class Block:
+    """A shared block, as what changes are made to.
+
+    :ivar number: its number.
+    """
+
+    def __init__(self, number: int, pipeline: Pipeline) -> None:
+        self.number = number
+        self._pipeline = pipeline
+        self._reader = Reader()
+
+    def change(self, steps: Sequence[Step], done: Done) -> None:
+        """Make a change; ``done`` is called once, later or, if there is nothing to do, at once."""
+        if not steps:
+            done(None)
+            return
+        _Change(self, steps, done)
+
+    def request(
+        self,
+        make: Callable[[int], bytes],
+        answer: Callable[[int, str], None],
+        read: Callable[[Reading], None] | None = None,
+        attempt: int = 1,
+    ) -> None:
+        """Make a request, again if its acknowledgement is lost."""
+
+        def answered(error: int, text: str) -> None:
+            if error == LOST and attempt < ATTEMPTS:
+                self.request(make, answer, read, attempt + 1)
+            else:
+                answer(error, text)
+
+        def hear(data: bytes, at: int, length: int) -> None:
+            reading = self._reader.read(data, at, length)
+            if reading is not None and read is not None:
+                read(reading)
+
+        sequence = self._pipeline.sequence()
+        self._pipeline.push(sequence, make(sequence), answered, hear if read else None)
+
+    def install(self, wanted: Filter, answer: Callable[[int, str], None]) -> None:
+        """Put a filter there, in the place of the one with its handle if there is one."""
+        number = self.number
+        self.request(lambda n: pack.new_filter(wanted, number, ADDING, n), answer)
+
+    def remove(
+        self,
+        wanted: Filter,
+        answer: Callable[[int, str], None],
+        read: Callable[[Reading], None] | None = None,
+    ) -> None:
+        """Take a filter away; ``read`` is given what it has counted in the end."""
+
+        def answered(error: int, text: str) -> None:
+            # It is gone already; with its block, if the block is.
+            answer(0 if error in (errno.ENOENT, errno.EINVAL) else error, text)
+
+        number = self.number
+        self.request(lambda n: pack.delete_filter(wanted, number, REMOVING, n), answered, read)
+
+    def look(self, wanted: Filter, read: Callable[[Reading], None]) -> None:
+        """Read what a filter has counted, if it is there."""
+        number = self.number
+        self.request(
+            lambda n: pack.get_filter(wanted, number, pack.NLM_F_ACK, n),
+            lambda error, text: None,
+            read,
+        )
+
+
+class _Change:
+    """A change on its way."""
+
+    _log = Logger()
+
+    def __init__(self, block: Block, steps: Sequence[Step], done: Done) -> None:
+        self._block = block
+        self._done = done
+        self._left = len(steps)
+        self._made: list[Step] = []
+        self._refusal: Refusal | None = None
+        for step in steps:
+            self._begin(step)
+
+    def _begin(self, step: Step) -> None:
+        answer = partial(self._answered, step)
+        if step.new is not None:
+            if step.old is not None and step.read is not None:
+                self._block.look(step.old, step.read)
+            self._block.install(step.new, answer)
+        elif step.old is not None:
+            self._block.remove(step.old, answer, step.read)
+
+    def _answered(self, step: Step, error: int, text: str) -> None:
+        if error == 0:
+            self._made.append(step)
+        elif self._refusal is None:
+            self._refusal = Refusal(error, text)
+        self._left -= 1
+        if not self._left:
+            self._end()
+
+    def _end(self) -> None:
+        if self._refusal is None or not self._made:
+            self._done(self._refusal)
+            return
+        self._left = len(self._made)
+        for step in self._made:
+            if step.old is not None:
+                self._block.install(step.old, self._undone)
+            elif step.new is not None:
+                self._block.remove(step.new, self._undone)
+
+    def _undone(self, error: int, text: str) -> None:
+        assert self._refusal is not None
+        if error:
+            self._log.error("a change could not be taken back: {why}", why=explain(error, text))
+            self._refusal = attrs.evolve(self._refusal, broken=True)
+        self._left -= 1
+        if not self._left:
+            self._done(self._refusal)

@@ -1,0 +1,123 @@
+"""The rules that are in a block, as filters, and what the filters have counted for them.
+
+An :class:`Entry` is a rule and its filters.  A filter keeps its handle as long as the same packets
+are matched at the same place: then it is changed in place, and no packet meets anything between the
+old actions and the new.  The kernel counts anew whenever it changes a filter, so counters here are
+sums of what filters had counted each time they were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from agent.packet.protocols import ETH_HEADER_LEN
+from drivers.interfaces import Counters, IRule
+from drivers.tcflower.dump import Reading
+from drivers.tcflower.filters import Filter, FilterFlags, Filters
+from drivers.tcflower.translate import Translation
+
+MAX_HANDLE: Final = 0x7FFFFFFF
+"""``cls_flower`` takes handles up to this, as ``int`` of its IDR."""
+
+
+@attrs.define(eq=False)
+class Slot:
+    """A filter of an entry.
+
+    :ivar packets: what the kernel said last that it has counted, since it was installed.
+    :ivar bytes: likewise.
+    :ivar flags: where it is, as the kernel said last.
+    :ivar in_hw_count: in how many devices' hardware.
+    """
+
+    filter: Filter
+    packets: int = 0
+    bytes: int = 0
+    flags: FilterFlags = FilterFlags.NOT_IN_HW
+    in_hw_count: int = 0
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What the kernel knows it by: chain, pref and handle."""
+        wanted = self.filter
+        return wanted.chain, wanted.pref, wanted.handle
+
+    def read(self, reading: Reading, counters: Counters, now: float) -> None:
+        """Take what the kernel says of it; what is new goes to the counters.
+
+        :param now: the agent's clock.
+        """
+        packets, octets = reading.packets - self.packets, reading.bytes - self.bytes
+        self.flags = FilterFlags(reading.flags)
+        self.in_hw_count = reading.in_hw_count
+        if packets < 0:
+            # It was installed anew behind our back, and counts from zero.
+            packets, octets = reading.packets, reading.bytes
+        self.packets, self.bytes = reading.packets, reading.bytes
+        if packets:
+            counters.packets += packets
+            counters.bytes += octets + packets * ETH_HEADER_LEN
+            counters.used = max(counters.used, now - reading.age)
+
+
+@attrs.define(eq=False)
+class Entry:
+    """A rule and its filters.
+
+    :ivar translation: what the filters are made of.
+    """
+
+    rule: IRule
+    slots: tuple[Slot, ...] = ()
+    translation: Translation | None = None
+
+    @property
+    def counters(self) -> Counters:
+        """The rule's."""
+        return self.rule.counters
+
+
+class Handles:
+    """Numbers for filters, none of which is given twice before all were."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> int:
+        """The next."""
+        self._last = self._last % MAX_HANDLE + 1
+        return self._last
+
+
+def placed(
+    wanted: Filters, old: Sequence[Slot], handles: Handles, flags: FilterFlags, cookie: bytes
+) -> tuple[list[tuple[Slot, Slot | None]], list[Slot]]:
+    """Which filter takes whose place.
+
+    :param wanted: as translated, without handles.
+    :return: the new filters, each with the old one that it replaces, if any; and the old ones that
+        go.
+    """
+    there = {identity(slot.filter): slot for slot in old}
+    pairs: list[tuple[Slot, Slot | None]] = []
+    for one in wanted:
+        former = there.pop(identity(one), None)
+        handle = handles() if former is None else former.filter.handle
+        pairs.append((Slot(attrs.evolve(one, handle=handle, flags=flags, cookie=cookie)), former))
+    return pairs, list(there.values())
+
+
+def identity(one: Filter) -> tuple[object, ...]:
+    """What two filters that cannot be together have in common."""
+    return one.chain, one.pref, one.indev, one.keys
+
+
+def tail_filters(filters: Filters, flags: FilterFlags, cookie: bytes) -> Filters:
+    """The filters of a tail with handles: the same each time, for they are not remembered."""
+    return tuple(
+        attrs.evolve(one, handle=number, flags=flags, cookie=cookie)
+        for number, one in enumerate(filters, 1)
+    )
