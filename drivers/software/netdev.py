@@ -214,7 +214,11 @@ class NetdevPort(DevicePort):
 
     A device that is not there when the agent starts may come later, and is said to be missing in
     the log; a device that is no Ethernet will never do, and keeps the agent from starting.
+
+    :ivar socket_type: what its frames travel by.
     """
+
+    socket_type = PacketSocket
 
     def prepare(self) -> None:
         """See that packet sockets may be opened, also when there is no device to open one on."""
@@ -249,7 +253,7 @@ class NetdevPort(DevicePort):
 
     def _socket(self, link: Link) -> PacketSocket:
         """A socket that can send what the queues are for."""
-        opened = PacketSocket(self._system, link)
+        opened = self.socket_type(self._system, link)
         if self.queues:
             try:
                 for opened.priority in (queue_priority(0), 0):

@@ -23,7 +23,7 @@ from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.netlink import LOST, Pipeline, explain
 
-ATTEMPTS: Final = 5
+ATTEMPTS: Final = 12
 """How often a request is made whose acknowledgements are lost."""
 ADDING: Final = pack.NLM_F_ACK | pack.NLM_F_CREATE
 REMOVING: Final = pack.NLM_F_ACK | pack.NLM_F_ECHO
@@ -159,9 +159,10 @@ class _Change:
             self._block.remove(step.old, answer, step.read)
 
     def _answered(self, step: Step, error: int, text: str) -> None:
-        if error == 0:
+        if error in (0, LOST):
+            # It may have been carried out; to take it back does no harm if it was not.
             self._made.append(step)
-        elif self._refusal is None:
+        if error and self._refusal is None:
             self._refusal = Refusal(error, text)
         self._left -= 1
         if not self._left:

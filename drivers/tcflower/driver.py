@@ -33,6 +33,7 @@ from agent.openflow.actions import (
     GotoTable,
     GroupAction,
     Output,
+    SetQueue,
     WriteActions,
 )
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
@@ -76,7 +77,9 @@ from drivers.tcflower.tails import Tails, filters_of
 from drivers.tcflower.translate import Translation, translate
 from drivers.tcflower.view import View
 
-ACTIONS: Final[frozenset[type[Action]]] = frozenset({*CHANGES, Enqueue, GroupAction, Output})
+ACTIONS: Final[frozenset[type[Action]]] = frozenset(
+    {*CHANGES, Enqueue, GroupAction, Output, SetQueue}
+)
 """The actions that tc has something for."""
 INSTRUCTIONS: Final[frozenset[type]] = frozenset(
     {ApplyActions, ClearActions, WriteActions, GotoTable}

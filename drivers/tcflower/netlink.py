@@ -8,7 +8,7 @@ a call takes a few milliseconds, however slow what is behind the kernel is.
 
 An acknowledgement can be lost, for it is dropped when our receive buffer is full, and then a later
 ``recv`` fails with ENOBUFS.  The requests were carried out nevertheless, well or not.  Who asked is
-told :data:`LOST` then, and must look at the kernel to know.
+told :data:`LOST` then, and must ask again to know; the window is made smaller.
 
 A :class:`Dumper` is a socket of its own for dumps, which the kernel answers piece by piece; one is
 read at a time, and only some pieces in one turn of the reactor.
@@ -313,6 +313,8 @@ class Pipeline(_Socket):
         missing = list(self._flying.values())
         self._flying.clear()
         self.lost += len(missing)
+        # What was too much for the buffer once is not sent again.
+        self._window = max(1, self._window // 2)
         for answer, _ in missing:
             answer(LOST, "")
 

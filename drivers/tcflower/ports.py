@@ -18,7 +18,7 @@ from agent.openflow.messages import PortStats
 from drivers.interfaces import OptionError
 from drivers.software.link import IFINFOMSG, RTM_GETLINK, Link, LinkMonitor
 from drivers.software.netdev import NetdevPort, PacketSocket
-from drivers.software.port import NO_FLOOD, NO_FWD, NO_RECV, PORT_DOWN
+from drivers.software.port import NO_FLOOD, NO_FWD, NO_RECV, PORT_DOWN, QueueCounters
 from drivers.software.ports import Ports
 from drivers.software.system import System
 from drivers.tcflower.dump import attributes
@@ -43,6 +43,8 @@ class TcPort(NetdevPort):
     :ivar ifindex: the device's number; 0: there is none.
     :ivar moved: called when it has become another.
     """
+
+    socket_type = _SendSocket
 
     def __init__(self, number: int, name: str, links: LinkMonitor, system: System) -> None:
         super().__init__(number, name, links, system)
@@ -101,9 +103,6 @@ class TcPort(NetdevPort):
                 )
         return stats
 
-    def _socket(self, link: Link) -> PacketSocket:
-        return _SendSocket(self._system, link)
-
 
 def ask_for_device(ifindex: int, sequence: int) -> bytes:
     """The request for what the kernel knows of a device."""
@@ -115,7 +114,7 @@ def ask_for_device(ifindex: int, sequence: int) -> bytes:
 def make_ports(entries: Sequence[Any], system: System) -> Ports:
     """The ports that ``[[bridge.port]]`` entries describe.
 
-    :raises OptionError: for a type that there is not, or two ports on one device.
+    :raises OptionError: for a type that there is not.
     """
     links = LinkMonitor(system)
     ports: list[TcPort] = []
@@ -124,5 +123,7 @@ def make_ports(entries: Sequence[Any], system: System) -> Ports:
             raise OptionError(
                 "port.type", entry.type, f'must be "netdev" with this driver (port {entry.name})'
             )
-        ports.append(TcPort(entry.number, entry.name, links, system))
+        port = TcPort(entry.number, entry.name, links, system)
+        port.queues = {queue: QueueCounters() for queue in entry.queues}
+        ports.append(port)
     return Ports(ports, links)

@@ -9,9 +9,23 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from agent.openflow.actions import ApplyActions, GroupAction, Output
+from agent.openflow.errors import OpenFlowError
+from agent.openflow.group_messages import Bucket, GroupType
+from agent.openflow.match import Match
+from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import system
-from drivers.testing import DriverContractTests, FakeEntry, FakeHost
+from drivers.tcflower.driver import CHECK
+from drivers.testing import (
+    DriverContractTests,
+    FakeEntry,
+    FakeGroup,
+    FakeHost,
+    FakeOperation,
+    FakeRule,
+)
+from drivers.testing.fakes import output
 from drivers.testing.harness import ContractHarness
 from tests.drivers.tcflower.kernel import FakeTcKernel
 
@@ -66,12 +80,210 @@ class TcFlowerContractTests(TcFlowerHarness, DriverContractTests, SynchronousTes
     """What is true of every driver."""
 
 
-class RefusedTests(TcFlowerHarness, SynchronousTestCase):
+class HostTests(TcFlowerHarness, SynchronousTestCase):
     """What happens when the host cannot."""
 
     def test_no_capability(self) -> None:
-        """Without CAP_NET_ADMIN there is one clear sentence."""
+        """Without CAP_NET_ADMIN there is one clear sentence, and nothing stays open."""
         self.kernel.tc = lambda kind, flags, message: (errno.EPERM, "")  # type: ignore[method-assign]
         error = self.assertRaises(OSError, self.started)
         self.assertIn("CAP_NET_ADMIN", str(error))
         self.assertEqual(self.kernel.descriptors, {})
+
+    def test_no_flower(self) -> None:
+        """Nor without the classifier."""
+        self.kernel.refuse = lambda key: (errno.ENOENT, "TC classifier not found")
+        error = self.assertRaises(OSError, self.started)
+        self.assertIn("cls_flower", str(error))
+
+    def test_others(self) -> None:
+        """A device whose qdisc is somebody else's is left alone, and named."""
+        self.kernel.qdiscs[self.kernel.devices["eth2"].index] = 99
+        error = self.assertRaises(OSError, ContractHarness.started, self)
+        self.assertIn("eth2", str(error))
+        self.assertEqual(set(self.kernel.qdiscs.values()), {99})
+
+    def test_stopped(self) -> None:
+        """At the end the qdiscs go, and the filters with them; or all of it stays."""
+        for keep in (False, True):
+            driver, host = self.started(keep_rules=keep)
+            self.stop(driver, host)
+            self.assertEqual(bool(self.kernel.qdiscs), keep)
+            self.assertEqual(bool(self.kernel.blocks), keep)
+
+    def test_left_over(self) -> None:
+        """What a run has left that was killed goes when the next one starts."""
+        driver, host = self.started(keep_rules=True)
+        (rule,) = self.rules(driver, 1)
+        self.run_operations(driver, host, FakeOperation.add(rule))
+        self.stop(driver, host)
+        self.assertEqual(len(self.filters()), 2)
+        ContractHarness.started(self)
+        self.assertEqual(len(self.filters()), 1)
+
+    def test_options(self) -> None:
+        """Wrong options are named."""
+        for options in ({"mode": "fast"}, {"keep_rules": 1}, {"unsupported": "fallback"}):
+            error = self.assertRaises(OptionError, self.make, **options)
+            self.assertEqual([error.key], list(options))
+
+    def filters(self) -> list[Any]:
+        """What is in the kernel."""
+        return [one for block in self.kernel.blocks.values() for one in block.values()]
+
+
+class OperationTests(TcFlowerHarness, SynchronousTestCase):
+    """Rules and what the kernel makes of them."""
+
+    def setUp(self) -> None:
+        """Start a driver."""
+        super().setUp()
+        self.driver, self.host = self.started()
+
+    def keys(self) -> list[tuple[int, int, int]]:
+        """Where there are filters, but for the ends of chains."""
+        return sorted(
+            key for block in self.kernel.blocks.values() for key in block if key[1] != 0xFFFF
+        )
+
+    def run_one(self, operation: FakeOperation) -> Exception | None:
+        """Let an operation be done; returns its error."""
+        self.run_operations(self.driver, self.host, operation)
+        self.assertEqual(len(operation.completions), 1)
+        return operation.completions[0]
+
+    def test_rollback(self) -> None:
+        """A rule of several filters is all or nothing, whichever of them is refused."""
+        rule = FakeRule(Match.of(vlan_vid=0x1005, in_port=1), 9, instructions=output(2))
+        self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        there = self.keys()
+        self.assertGreater(len(there), 1)
+        self.assertIsNone(self.run_one(FakeOperation.delete(rule)))
+        self.assertEqual(self.keys(), [])
+        for refused in range(len(there)):
+            left = [refused]
+
+            def refuse(key: Any, left: list[int] = left) -> tuple[int, str]:
+                left[0] -= 1
+                return (errno.ENOMEM, "no") if left[0] == -1 else (0, "")
+
+            self.kernel.refuse = refuse
+            error = self.run_one(FakeOperation.add(FakeRule(rule.match, 9, 0, output(2))))
+            self.assertIn("no", str(error))
+            self.assertEqual(self.keys(), [])
+
+    def test_rollback_of_a_change(self) -> None:
+        """When a change is refused, the rule is as it was, and counts on."""
+        rule = FakeRule(Match.of(in_port=1), 9, instructions=output(2))
+        self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        there = self.keys()
+        self.kernel.refuse = lambda key: (errno.EINVAL, "")
+        self.assertIsNotNone(self.run_one(FakeOperation.modify(rule, ())))
+        self.assertEqual(self.keys(), there)
+        self.kernel.refuse = lambda key: (0, "")
+        self.assertIsNone(self.run_one(FakeOperation.delete(rule)))
+        self.assertEqual(self.keys(), [])
+
+    def test_lost(self) -> None:
+        """When acknowledgements are lost, every operation is completed all the same, rightly."""
+        self.kernel.room = 7
+        rules = self.rules(self.driver, 200)
+        operations = [FakeOperation.add(rule) for rule in rules]
+        self.run_operations(self.driver, self.host, *operations)
+        self.assertEqual({len(operation.completions) for operation in operations}, {1})
+        self.assertTrue(all(operation.succeeded for operation in operations))
+        self.assertEqual(len(self.keys()), 200)
+        self.assertGreater(self.driver.show()["lost answers"], 0)
+
+    def test_refused(self) -> None:
+        """What flower cannot express is refused, and nothing is sent."""
+        requests = self.kernel.requests
+        rule = FakeRule(Match.of(metadata=1), 9)
+        self.assertIsInstance(self.run_one(FakeOperation.add(rule)), OpenFlowError)
+        self.assertEqual(self.kernel.requests, requests)
+
+    def test_skip_sw(self) -> None:
+        """A rule that shall be in hardware alone fails where there is none, and is there where it
+        is taken."""
+        self.stop(self.driver, self.host)
+        self.kernel.offloads = True
+        driver, host = super().started(mode="skip_sw")
+        (rule,) = self.rules(driver, 1)
+        operation = FakeOperation.add(rule)
+        self.run_operations(driver, host, operation)
+        self.assertTrue(operation.succeeded)
+        self.wait(host, driver.refresh([rule]))
+        self.assertEqual(driver.show()["in hardware"], 1)
+        self.kernel.offloads = False
+        (other,) = self.rules(driver, 1, in_port=1)
+        operation = FakeOperation.add(other)
+        self.run_operations(driver, host, operation)
+        self.assertIn("Offload", str(operation.completions[0]))
+
+    def test_tails(self) -> None:
+        """Rules which end alike share a tail; it goes with the last."""
+        rules = [
+            FakeRule(Match.of(eth_type=0x800, ipv4_dst=n), 9, instructions=output(2))
+            for n in range(5)
+        ]
+        for rule in rules:
+            self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        self.assertEqual(len(self.keys()), 5 + 2)
+        for rule in rules:
+            self.assertIsNone(self.run_one(FakeOperation.delete(rule)))
+        self.settle(self.host, lambda: not self.keys())
+        self.assertEqual(self.keys(), [])
+
+    def test_device_vanishes(self) -> None:
+        """A device that vanishes, and one that comes, change the rules which send there."""
+        rule = FakeRule(Match.of(in_port=1), 9, instructions=output(3))
+        self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        kinds = {one.kind for block in self.kernel.blocks.values() for one in block.values()}
+        self.assertEqual(kinds, {"gact"})
+        self.kernel.add("eth3")
+        self.settle(self.host, lambda: False)
+        self.assertEqual(len(self.kernel.qdiscs), 3)
+        kinds = {one.kind for block in self.kernel.blocks.values() for one in block.values()}
+        self.assertIn("mirred", kinds)
+        self.kernel.remove("eth3")
+        self.settle(self.host, lambda: False)
+        kinds = {one.kind for block in self.kernel.blocks.values() for one in block.values()}
+        self.assertEqual(kinds, {"gact"})
+
+    def test_qdiscs_removed(self) -> None:
+        """When somebody removes the qdiscs, it is noticed, the rules are said to be degraded, and
+        everything is put back."""
+        rules = self.rules(self.driver, 50)
+        operations = [FakeOperation.add(rule) for rule in rules]
+        self.run_operations(self.driver, self.host, *operations)
+        there = {block: set(filters) for block, filters in self.kernel.blocks.items()}
+        for index in list(self.kernel.qdiscs):
+            self.kernel.unbind(index)
+        self.assertEqual(self.kernel.blocks, {})
+        self.reactor.advance(CHECK)
+        self.kernel.turn(self.reactor)
+        self.assertEqual(len(self.host.degraded_rules), 50)
+        self.settle(self.host, lambda: False)
+        self.assertEqual(self.host.degraded_rules, {})
+        self.assertEqual({b: set(f) for b, f in self.kernel.blocks.items()}, there)
+
+    def test_port_closed(self) -> None:
+        """From a port that is down nothing is taken."""
+        self.driver.port_mod(1, 1, 1)
+        self.settle(self.host, lambda: False)
+        self.assertEqual([key[:2] for key in self.keys()], [(0, 1)])
+        self.driver.port_mod(1, 0, 1)
+        self.settle(self.host, lambda: False)
+        self.assertEqual(self.keys(), [])
+
+    def test_group(self) -> None:
+        """When a group changes, so do the rules that lead there, before it is said to be done."""
+        group = FakeGroup(7, GroupType.INDIRECT, (Bucket(actions=(Output(2),)),))
+        self.assertIsNone(self.run_one(FakeOperation.add(group)))
+        named = (ApplyActions((GroupAction(7),)),)
+        rule = FakeRule(Match.of(in_port=1), 9, instructions=named)
+        self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        before = self.kernel.requests
+        changed = group.modified(GroupType.INDIRECT, Bucket(actions=(Output(1),)))
+        self.assertIsNone(self.run_one(FakeOperation.change(group, changed)))
+        self.assertGreater(self.kernel.requests, before)
