@@ -84,8 +84,8 @@ class OperationLedger:
         self._ready: list[Operation | Retry] = []
         self._flush_call: IDelayedCall | None = None
         self._retries: dict[Operation, Retry] = {}
-        # Of groups that are being taken back, what was given up: handles, and why.
-        self._doubts: dict[OperationGroup, dict[int, str]] = {}
+        # Of groups that are being taken back, what was given up, and why.
+        self._doubts: dict[OperationGroup, dict[Operation, str]] = {}
         self._idle: Condition | None = None
 
     # --- the life of a group -----------------------------------------------------------------
@@ -278,11 +278,20 @@ class OperationLedger:
             group.held = []
 
     def _take_back(self, group: OperationGroup) -> None:
-        """Put the tables back, last change first, and the hardware where it has changed."""
+        """Put the tables back, last change first, and the hardware where it has changed.
+
+        Where the operations of a group need an order, such as making room for one another, so does
+        taking back what the hardware may have done of those that were given up.
+        """
         undo = []
+        doubts = self._doubts.get(group, {}) if isinstance(group, StagedGroup) else {}
         for operation in reversed(group.operations):
             operation.place.revert(operation)
-            if operation.state is State.DONE and not operation.local:
+            if operation in doubts:
+                # What was to be deleted may be there still, and cannot be added twice.
+                if operation.kind is not DELETE:
+                    undo.append(operation.inverse())
+            elif operation.state is State.DONE and not operation.local:
                 undo.append(operation.inverse())
         group.undo = undo
         first: Sequence[Operation] = undo
@@ -297,14 +306,19 @@ class OperationLedger:
             self._undone(group)
 
     def _undone(self, group: OperationGroup) -> None:
-        doubts = self._doubts.pop(group, {})
-        failed = {op.rule.handle for op in group.undo or () if op.state is State.FAILED}
+        given_up = self._doubts.pop(group, {})
+        doubts = {operation.rule.handle: reason for operation, reason in given_up.items()}
+        undone = group.undo or ()
+        failed = {op.rule.handle for op in undone if op.state is State.FAILED}
+        for operation in undone:
+            if operation.state is State.DONE:
+                doubts.pop(operation.rule.handle, None)
         cleanup = []
         for operation in group.operations:
             handle = operation.rule.handle
-            given_up = doubts.get(handle)
-            if given_up is not None:
-                deletion = operation.place.doubt(operation, given_up)
+            reason = doubts.get(handle)
+            if reason is not None:
+                deletion = operation.place.doubt(operation, reason)
                 if deletion is not None:
                     cleanup.append(deletion)
             elif handle in failed:
@@ -369,7 +383,7 @@ class OperationLedger:
         untouched = self._take_from_driver(stuck)
         for operation in stuck:
             if group.atomic and (undoing or operation not in untouched):
-                self._doubts.setdefault(group, {})[operation.rule.handle] = reason
+                self._doubts.setdefault(group, {})[operation] = reason
             retry = self._retries.pop(operation, None)
             if retry is not None:
                 retry.give_up()

@@ -87,6 +87,50 @@ class EvictionTests(SwitchTestCase):
         self.assertEqual(self.observer.removed, [])
         self.assert_settled()
 
+    def test_given_up(self) -> None:
+        """When the ADD is never confirmed, what the hardware may have of it is deleted before the
+        evicted rule is put back, for which there might be no room."""
+        group = self.start(ADD, PORT3)
+        self.driver.finish()
+        self.turn()
+        lost = self.driver.lose(done=True)
+        for _ in range(16):
+            self.clock.advance(4)
+        self.assertEqual(self.kinds(), [OperationKind.DELETE])
+        self.assertEqual(self.driver.in_flight[0].rule.handle, lost.rule.handle)
+        self.assertFalse(group.ended)
+        self.driver.finish()
+        self.turn()
+        self.assertEqual(self.kinds(), [OperationKind.ADD])
+        self.driver.finish()
+        self.assertTrue(group.ended)
+        self.assertIn("did not answer", str(group.error))
+        self.assertIs(self.rule(PORT2), self.victim)
+        self.assertEqual(len(self.switch.tables[0].ghosts), 0)
+        self.assert_settled()
+
+    def test_given_up_twice(self) -> None:
+        """A driver that does not confirm that either is asked once more; the evicted rule, which it
+        was not asked for, is degraded."""
+        group = self.start(ADD, PORT3)
+        self.driver.finish()
+        self.turn()
+        lost = self.driver.lose(done=True)
+        self.victim.idle_timeout = 0
+        for _ in range(16):
+            self.clock.advance(4)
+        self.driver.lose()
+        for _ in range(16):
+            self.clock.advance(4)
+        self.assertTrue(group.ended)
+        self.assertTrue(self.victim.degraded)
+        (again,) = self.driver.in_flight
+        self.assertEqual((again.kind, again.rule.handle), (OperationKind.DELETE, lost.rule.handle))
+        self.assertEqual(len(self.switch.tables[0].ghosts), 1)
+        self.driver.finish()
+        self.assertEqual(len(self.switch.tables[0].ghosts), 0)
+        self.assertEqual(list(self.switch.ledger.groups), [])
+
     def test_the_first_to_expire(self) -> None:
         """Of several rules with a timeout the one that would expire first is chosen."""
         self.start(ADD, PORT3, hard_timeout=10)

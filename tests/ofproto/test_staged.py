@@ -92,13 +92,29 @@ class StagedTests(NumberedTestCase):
         self.assertEqual(len(self.switch.tables[0].ghosts), 1)
 
     def test_given_up(self) -> None:
-        """Where the driver does not answer, only what it was given is doubtful."""
-        self.driver.lose()
+        """Where the driver does not answer, only what it was given is doubtful, and is undone."""
+        self.driver.lose(done=True)
         self.let_watchdog_bark()
-        self.assertTrue(self.group.ended)
         self.assertEqual((self.groups, self.matches()), ([], []))
-        self.assertEqual(len(self.switch.group_mods.table.ghosts), 1)
-        self.assertEqual(self.switch.tables[0].ghosts.entries, {})
+        self.assertEqual(self.flight(), [("delete", "group", 1)])
+        self.assertFalse(self.group.ended)
+        self.finish()
+        self.assertTrue(self.group.ended)
+        self.assertEqual(len(self.switch.group_mods.table.ghosts), 0)
+        self.assert_settled()
+
+    def test_second_given_up(self) -> None:
+        """What was given up is undone before what it builds upon."""
+        self.finish()
+        self.driver.finish()
+        self.driver.lose(done=True)
+        self.let_watchdog_bark()
+        self.assertEqual([target for _, target, _ in self.flight()], ["rule", "rule"])
+        self.finish(2)
+        self.assertEqual(self.flight(), [("delete", "group", 1)])
+        self.finish()
+        self.assertTrue(self.group.ended)
+        self.assert_settled()
 
     def test_waits(self) -> None:
         """Whoever needs an entry of a stage that is held waits for the whole."""
