@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -222,13 +222,18 @@ class AgentCase(SynchronousTestCase):
         return process
 
     def launch(
-        self, directory: Path, text: str, prefix: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        text: str,
+        prefix: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start an agent, which ends with the test.
 
         :param directory: for its files.
         :param text: its configuration.
         :param prefix: a command that runs this agent, beside that which runs all.
+        :param environment: what this agent has in its environment beside what all have.
         """
         file = directory / "ofagent.toml"
         file.write_text(text)
@@ -237,7 +242,7 @@ class AgentCase(SynchronousTestCase):
             process = subprocess.Popen(
                 (*prefix, *self.command(file)),
                 cwd=directory,
-                env=self.environment(),
+                env={**self.environment(), **(environment or {})},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

@@ -6,8 +6,10 @@ space, so no kernel module is needed, and runs in the foreground, so whoever sta
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,14 @@ from typing import IO, Final
 from tests.system import need
 from tests.system.agent import TIMEOUT
 
+SYS_PIDFD_GETFD: Final = 438
+SO_RCVBUFFORCE: Final = 33
+RECEIVE_BUFFER: Final = 1 << 23
+
 SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def need_openvswitch() -> None:
@@ -75,6 +84,27 @@ class OpenVSwitch:
         """Send every packet through the tables.  Otherwise a stale entry of the cache still decides
         about packets for a while after a barrier reply."""
         self.vsctl("set", "Open_vSwitch", ".", "other_config:flow-limit=0")
+
+    def enlarge_buffers(self) -> None:
+        """Let bursts wait in the sockets of its ports, which are there by now.
+
+        Their buffers are the kernel's default, room for 90 frames of 1,500 bytes; there is no
+        option of Open vSwitch for it, and none of the kernel for one namespace.  So its own sockets
+        are borrowed from it.
+        """
+        process = self._processes[-1].pid
+        pidfd = os.pidfd_open(process)
+        try:
+            for entry in Path(f"/proc/{process}/fd").iterdir():
+                if os.readlink(entry).startswith("socket:"):
+                    borrowed = _libc.syscall(SYS_PIDFD_GETFD, pidfd, int(entry.name), 0)
+                    if borrowed < 0:
+                        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+                    with socket.socket(fileno=borrowed) as port:
+                        if port.family == socket.AF_PACKET:
+                            port.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        finally:
+            os.close(pidfd)
 
     def vsctl(self, *arguments: str) -> None:
         """Run ovs-vsctl."""

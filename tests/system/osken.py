@@ -95,6 +95,13 @@ def need_osken() -> None:
     need((BIN / "osken-manager").exists(), "os-ken's tester is missing: make .venv-faucet/stamp")
 
 
+def slow_time(slower: int) -> dict[str, str]:
+    """What slows down the time of a process when its environment says so; empty: nothing can."""
+    for library in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
+        return {"LD_PRELOAD": str(library), "FAKETIME": f"+0 x{1 / slower}"}
+    return {}
+
+
 def suites() -> Path:
     """The directory of all suites."""
     (found,) = BIN.parent.glob("lib/python3*/site-packages/os_ken/tests/switch")
@@ -193,14 +200,18 @@ class Rig:
 
     :param case: the test, which removes everything afterwards.
     :param version: of the target's OpenFlow: ``10`` or ``13``.
+    :param slower: how many seconds a second lasts for the target and for the application, which is
+        how a machine can measure what it is too slow for (:func:`slow_time`).
     :ivar directory: for the logs of all parts, and for the target's own files.
     :ivar namespace: the target's.
+    :ivar clock: what the environment of a process says of time.
     """
 
-    def __init__(self, case: OskenCase, version: str) -> None:
+    def __init__(self, case: OskenCase, version: str, slower: int = 1) -> None:
         self.directory = case.new_directory()
         self.namespace = case.namespace()
         self.version = version
+        self.clock = slow_time(slower) if slower > 1 else {}
         self._case = case
         self._files: list[File] = []
         self._runs = 0
@@ -217,6 +228,7 @@ class Rig:
         devices = [f"tst{number}" for number in PORTS]
         switch.add_bridge(TESTER, devices, "tcp:127.0.0.1:6653", "OpenFlow13")
         switch.cache_nothing()
+        switch.enlarge_buffers()
         case.start_target(self)
 
     def _cable(self, device: str, peer: str) -> None:
@@ -250,7 +262,7 @@ class Rig:
             self._manager = subprocess.Popen(
                 command,
                 cwd=self.directory,
-                env={**os.environ, **hub},
+                env={**os.environ, **hub, **self.clock},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -330,4 +342,5 @@ class OskenCase(NetworkCase):
             rig.directory,
             CONFIG.format(version=rig.version, driver=self.driver) + ports,
             ("ip", "netns", "exec", rig.namespace),
+            rig.clock,
         )
