@@ -25,20 +25,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from agent.openflow.actions import (
-    Action,
-    ApplyActions,
-    ClearActions,
-    Enqueue,
-    GotoTable,
-    GroupAction,
-    Output,
-    SetQueue,
-    WriteActions,
-)
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
-from agent.openflow.group_messages import GroupType
-from agent.openflow.messages import Port, PortDesc, PortStats
+from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
 from drivers.interfaces import (
     Capabilities,
@@ -59,9 +47,16 @@ from drivers.software import system as operating_system
 from drivers.software.datapath import Datapath
 from drivers.software.pipeline import Pipeline as Packets
 from drivers.software.ports import Ports
-from drivers.software.program import SET_ACTIONS
 from drivers.software.system import System
-from drivers.tcflower import keys, pack, qdisc
+from drivers.tcflower import pack, qdisc
+from drivers.tcflower.abilities import (
+    ACTIONS,
+    GROUP_TYPES,
+    INSTRUCTIONS,
+    MATCHABLE,
+    RESERVED,
+    SET_ACTIONS,
+)
 from drivers.tcflower.actions import SHOT, Gact, TcAction
 from drivers.tcflower.changes import Block, Refusal, Step
 from drivers.tcflower.dump import Reader, Reading
@@ -72,21 +67,10 @@ from drivers.tcflower.netlink import Dumper, Pipeline, explain
 from drivers.tcflower.places import MAX_PRIORITY
 from drivers.tcflower.ports import TcPort, ask_for_device, make_ports
 from drivers.tcflower.probe import Probe, qdisc_of
-from drivers.tcflower.rewrite import CHANGES
 from drivers.tcflower.tails import Tails, filters_of
 from drivers.tcflower.translate import Translation, translate
 from drivers.tcflower.view import View
 
-ACTIONS: Final[frozenset[type[Action]]] = frozenset(
-    {*CHANGES, Enqueue, GroupAction, Output, SetQueue}
-)
-"""The actions that tc has something for."""
-INSTRUCTIONS: Final[frozenset[type]] = frozenset(
-    {ApplyActions, ClearActions, WriteActions, GotoTable}
-)
-RESERVED: Final = frozenset({Port.IN_PORT, Port.ALL, Port.FLOOD, Port.TABLE, Port.LOCAL})
-"""The reserved ports that the kernel sends packets to; TABLE is for packet-outs."""
-GROUPS: Final = frozenset({GroupType.ALL, GroupType.INDIRECT, GroupType.FF})
 MAX_GROUPS: Final = 1_000_000
 
 MODES: Final = {
@@ -140,9 +124,9 @@ class TcFlowerDriver(Datapath):
             tables=tuple(tables),
             hardware="Linux tc flower",
             reserved_ports=RESERVED,
-            group_types=GROUPS,
+            group_types=GROUP_TYPES,
             max_groups=MAX_GROUPS,
-            bucket_actions=ACTIONS & SET_ACTIONS,
+            bucket_actions=SET_ACTIONS,
         )
         self._rules: dict[int, Classifier[IRule]] = {t.table_id: Classifier() for t in tables}
         super().__init__(capabilities, Packets(self._rules, ports))
@@ -656,9 +640,9 @@ def create(
             table_id,
             f"table{table_id}",
             size,
-            match_mask=keys.MATCHABLE,
+            match_mask=MATCHABLE,
             actions=ACTIONS,
-            write_actions=ACTIONS,
+            write_actions=SET_ACTIONS,
             instructions=INSTRUCTIONS,
         )
         for table_id in range(count)

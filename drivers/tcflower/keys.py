@@ -18,8 +18,7 @@ Source: Linux, ``net/sched/cls_flower.c`` and ``net/core/flow_dissector.c``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import reduce
-from itertools import chain, product
+from itertools import product
 from typing import Final
 
 import attrs
@@ -100,17 +99,11 @@ for _eth in f.IP:
     _TRANSPORT[_eth, 17] = {f.UDP_SRC: "udp_src", f.UDP_DST: "udp_dst"}
     _TRANSPORT[_eth, 132] = {f.SCTP_SRC: "sctp_src", f.SCTP_DST: "sctp_dst"}
 
-MATCHABLE: Final = reduce(
-    int.__or__,
-    (
-        field.mask
-        for field in (
-            *(f.IN_PORT, f.ETH_TYPE, f.VLAN_TCI, f.NW_FRAG, *UNWRITTEN, *_LINK),
-            *chain.from_iterable((*_NETWORK.values(), *_TRANSPORT.values())),
-        )
-    ),
+MATCHED: Final = frozenset(
+    {f.IN_PORT, f.ETH_TYPE, f.VLAN_TCI, f.NW_FRAG, *_LINK}
+    | {field for layer in (*_NETWORK.values(), *_TRANSPORT.values()) for field in layer}
 )
-"""The bits of a flow key that can be matched, some of them not in every way."""
+"""The fields that can be matched in some way."""
 
 Values = dict[str, int | tuple[int, int]]
 """Names of keys, each with a value or a value and a mask."""
