@@ -313,6 +313,11 @@ class AgentService(MultiService):
 
     # --- reload ----------------------------------------------------------------------------------
 
+    @property
+    def run_dir(self) -> Path:
+        """Where its sockets and other files are."""
+        return self.config.agent.run_dir
+
     def reload(self) -> Deferred[Reloaded]:
         """Read the configuration again, and make it so; see :mod:`agent.reload`.
 

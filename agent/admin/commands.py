@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from agent.admin import coverage
 from agent.admin.commands_bridges import Agent
+from agent.admin.commands_capture import CaptureCommands
 from agent.admin.commands_connections import ConnectionCommands
 from agent.admin.commands_driver import DriverCommands
 from agent.admin.commands_fdb import ForwardingCommands
@@ -41,6 +42,7 @@ def commands(
     CoverageCommands(counters).register(registry)
     OFProtoCommands(agent, clock).register(registry)
     ConnectionCommands(agent, clock).register(registry)
+    CaptureCommands(agent).register(registry)
     FlowCommands(agent, clock).register(registry)
     DriverCommands(agent).register(registry)
     ForwardingCommands(agent, clock).register(registry)

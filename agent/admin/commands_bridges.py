@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -11,6 +12,7 @@ from twisted.internet.task import Cooperator, TaskStopped
 from twisted.python.failure import Failure
 
 from agent.admin.unixctl import CommandError
+from agent.connmgr.capture import Captures
 from agent.connmgr.status import ConnectionStatus
 from agent.connmgr.traffic import Traffic
 from agent.ofproto.ofproto import OFProto
@@ -27,6 +29,10 @@ class Connections(Protocol):
     @property
     def traffic(self) -> Traffic:
         """What they have counted."""
+
+    @property
+    def captures(self) -> Captures:
+        """What is captured of them."""
 
     def connections(self) -> Sequence[ConnectionStatus]:
         """Every connection."""
@@ -50,6 +56,10 @@ class Agent(Protocol):
     @property
     def bridges(self) -> Mapping[str, Bridge]:
         """The bridges that run, by name."""
+
+    @property
+    def run_dir(self) -> Path:
+        """Where its files are."""
 
     def exit(self) -> object:
         """Begin to stop the agent."""

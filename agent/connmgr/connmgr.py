@@ -9,6 +9,7 @@ bridge dials and the sockets that it serves, an audience for what the switch say
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from zope.interface import implementer
 
 from agent.connmgr import status
 from agent.connmgr.audience import Audience
+from agent.connmgr.capture import Captures
 from agent.connmgr.identity import PeerSettings
 from agent.connmgr.interfaces import Policy, Switch
 from agent.connmgr.listener import MAX_CONNECTIONS, BoundSocket
@@ -46,6 +48,7 @@ class ConnectionManager(Service):
     :ivar bridge: the bridge's name.
     :ivar roles: who is master.
     :ivar audience: who is told what the switch says by itself.
+    :ivar captures: those of single connections into files.
     :ivar last_admitted: when a controller that had taken control was last heard of before it was
         lost, or when one was last added, in seconds of the clock.
     """
@@ -79,6 +82,7 @@ class ConnectionManager(Service):
         self.roles = Roles()
         self.last_admitted = 0.0
         self.audience = Audience(self.bridge)
+        self.captures = Captures(self._session, time.time)
         self._switch = switch
         self._reactor = reactor
         self._policies: list[Policy] = []
@@ -155,6 +159,16 @@ class ConnectionManager(Service):
             ]
         return found
 
+    def _session(self, name: str) -> OFConn | None:
+        """The session of that name, if it has agreed on a version."""
+        sessions = [one.session for one in self._members.controllers.values()]
+        for listener in self._members.listeners:
+            sessions += listener.sessions
+        for session in sessions:
+            if session is not None and session.name == name:
+                return session if session.version and not session.closed else None
+        return None
+
     @property
     def traffic(self) -> Traffic:
         """What they have counted, those that are gone too."""
@@ -198,6 +212,7 @@ class ConnectionManager(Service):
         """See :class:`agent.connmgr.interfaces.Owner`."""
         self.audience.update(session)
         self._members.snoops.unwatch(session)
+        self.captures.forget(session)
         self._log.debug("{connection}: {reason}", connection=session.name, reason=reason)
         if session.settings.kind is ConnectionKind.PRIMARY and session.admitted:
             self.last_admitted = max(self.last_admitted, session.channel.last_received)

@@ -46,6 +46,9 @@ _TLS_RECORDS: Final = range(0x14, 0x18)
 _TLS_MAJOR: Final = 3
 """The first two bytes of whatever TLS says (RFC 8446, section 5.1)."""
 
+Tap = Callable[[bytes, bool], None]
+"""Sees a frame, and whether we have sent it."""
+
 _HEAD: Final = 64
 """Bytes shown of what is no frame; as many as an error carries."""
 
@@ -59,7 +62,7 @@ class FrameProtocol(Protocol):
     :ivar sent: messages sent.
     :ivar sent_types: where they are counted by type.
     :ivar reading: whether the transport is being read; not while there is enough to do.
-    :ivar tap: sees each frame that is given to the receiver, and each that is sent; None: nobody.
+    :ivar taps: see each frame that is given to the receiver, and each that is sent (True).
     :ivar lost: whether the transport is gone, or is being closed.
     :ivar transport: whose consumer and producer sides are used as well.
     """
@@ -74,7 +77,7 @@ class FrameProtocol(Protocol):
         self.sent_types = [0] * 256
         self.reading = True
         self.lost = False
-        self.tap: Callable[[bytes], None] | None = None
+        self.taps: tuple[Tap, ...] = ()
         self._limits = limits
         self._clock = clock
         self._receiver = receiver
@@ -177,6 +180,19 @@ class FrameProtocol(Protocol):
         """A version is agreed on: frames may have any length from now on."""
         self._longest = MAX_LENGTH
 
+    def add_tap(self, tap: Tap) -> None:
+        """Let somebody see every frame from now on, once."""
+        if tap not in self.taps:
+            self.taps += (tap,)
+
+    def remove_tap(self, tap: Tap) -> None:
+        """Somebody is to see no more."""
+        self.taps = tuple(one for one in self.taps if one != tap)
+
+    def _show(self, frame: bytes, sent: bool) -> None:
+        for tap in self.taps:
+            tap(frame, sent)
+
     def wake(self) -> None:
         """Take up work again, in a turn of its own."""
         if self._turn is None and not self.lost:
@@ -188,8 +204,8 @@ class FrameProtocol(Protocol):
             return
         self.sent += 1
         self.sent_types[data[1]] += 1
-        if self.tap is not None:
-            self.tap(data)
+        if self.taps:
+            self._show(data, True)
         replies = self._replies
         replies.add(data)
         if not self._working or replies.size >= BATCH:
@@ -208,8 +224,8 @@ class FrameProtocol(Protocol):
         """The frames, of which each is counted, and seen, when it is made."""
         for frame in frames:
             self.sent_types[frame[1]] += 1
-            if self.tap is not None:
-                self.tap(frame)
+            if self.taps:
+                self._show(frame, True)
             yield frame
 
     def close(self, timeout: float | None = None) -> None:
@@ -308,8 +324,8 @@ class FrameProtocol(Protocol):
                     frame = found
             left -= 1
             self.received += 1
-            if self.tap is not None:
-                self.tap(frame)
+            if self.taps:
+                self._show(frame, False)
             if not receive(frame):
                 # It may also be that the receiver has closed the connection.
                 if self.lost:
@@ -330,8 +346,8 @@ class FrameProtocol(Protocol):
             if overtakes(frame):
                 self.received += 1
                 left -= 1
-                if self.tap is not None:
-                    self.tap(frame)
+                if self.taps:
+                    self._show(frame, False)
             else:
                 self._waiting.append(frame)
                 self._waiting_bytes += len(frame)

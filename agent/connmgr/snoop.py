@@ -143,12 +143,15 @@ class Snoops:
         """A session is over."""
         if session in self._watched:
             del self._watched[session]
-            session.channel.tap = None
+            session.channel.remove_tap(self._copy)
 
     def _tap(self, session: OFConn) -> None:
-        session.channel.tap = self._copy if self.snoops else None
+        if self.snoops:
+            session.channel.add_tap(self._copy)
+        else:
+            session.channel.remove_tap(self._copy)
 
-    def _copy(self, frame: bytes) -> None:
+    def _copy(self, frame: bytes, sent: bool) -> None:
         for snoop in self.snoops:
             snoop.copy(frame)
 

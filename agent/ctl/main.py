@@ -72,6 +72,8 @@ class Control:
             self._say(self._client.ask("driver/fault", arguments.bridge, *arguments.words))
         elif command == "reload":
             self._say(self._client.ask("ofagent/reload"))
+        elif command == "capture":
+            self._capture(arguments)
         elif command == "flush":
             self._flush(arguments)
         elif command == "wait":
@@ -165,6 +167,17 @@ class Control:
 
     def _tell(self, command: str, bridge: str | None) -> None:
         self._say(self._client.ask(command, *([bridge] if bridge else [])))
+
+    def _capture(self, arguments: Arguments) -> None:
+        """Begin or end to capture a connection."""
+        if bool(arguments.file) == arguments.stop:
+            raise UsageError("capture needs either FILE or --stop")
+        words = [arguments.bridge, arguments.connection]
+        if arguments.stop:
+            self._say(self._client.ask("bridge/capture-stop", *words))
+        else:
+            most = [arguments.megabytes] if arguments.megabytes else []
+            self._say(self._client.ask("bridge/capture", *words, arguments.file, *most))
 
     def _flush(self, arguments: Arguments) -> None:
         """Delete every rule, and say how far that is."""

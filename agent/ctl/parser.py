@@ -83,6 +83,13 @@ def make_parser() -> argparse.ArgumentParser:
     trace.add_argument("bridge", metavar="BRIDGE")
     trace.add_argument("flow", metavar="FLOW", help="like in_port=1,tcp,nw_dst=10.0.0.1")
 
+    capture = commands.add_parser("capture", help="write what a connection says to a pcap file")
+    capture.add_argument("bridge", metavar="BRIDGE")
+    capture.add_argument("connection", metavar="CONNECTION", help='named as by "connections"')
+    capture.add_argument("file", metavar="FILE", nargs="?", help="a new one; in run_dir")
+    capture.add_argument("--megabytes", metavar="N", help="the most it may have (64)")
+    capture.add_argument("--stop", action="store_true", help="end it; without FILE")
+
     for name, (_, text) in ACTIONS.items():
         commands.add_parser(name, parents=[bridge], help=text)
     commands.add_parser("flush", parents=[bridge], help="delete every rule")

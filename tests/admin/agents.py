@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from agent.admin.unixctl import CommandError, CommandRegistry
+from agent.connmgr.capture import Captures
 from agent.connmgr.status import ConnectionStatus
 from agent.connmgr.traffic import Traffic
 from agent.ofproto.ofproto import OFProto
@@ -24,6 +26,7 @@ class FakeConnections:
 
     found: list[ConnectionStatus] = attrs.Factory(list)
     traffic: Traffic = attrs.Factory(Traffic)
+    captures: Captures = attrs.Factory(lambda: Captures(lambda name: None, lambda: 0.0))
 
     def connections(self) -> Sequence[ConnectionStatus]:
         """What the test has put there."""
@@ -42,12 +45,14 @@ class FakeBridge:
 class FakeAgent:
     """Some bridges.
 
+    :ivar run_dir: where its files are.
     :ivar exits: how often it was told to stop.
     :ivar reloads: what each reload answers, or fails with.
     """
 
     bridges: dict[str, FakeBridge] = attrs.Factory(dict)
     exits: int = 0
+    run_dir: Path = Path("/run/ofagent")
     reloads: list[object] = attrs.Factory(list)
 
     def reload(self) -> Deferred[Any]:

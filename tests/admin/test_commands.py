@@ -34,6 +34,8 @@ class AllTests(CommandCase):
         self.assertEqual(
             {line[:25].strip(): line[25:].strip() for line in lines},
             {
+                "bridge/capture": "BRIDGE CONNECTION FILE [MEGABYTES]",
+                "bridge/capture-stop": "BRIDGE CONNECTION",
                 "bridge/connections": "[BRIDGE]",
                 "bridge/dump-flows": "BRIDGE",
                 "coverage/read-counter": "COUNTER",
@@ -67,8 +69,11 @@ class AllTests(CommandCase):
 ARGUMENTS = {
     "-generate|PACKET": ("00" * 14, "0g"),
     "BRIDGE": ("br0", "br9"),
+    "CONNECTION": ("tcp:192.0.2.1:6653", "nobody"),
     "COUNTER": ("unixctl_received", "nothing"),
+    "FILE": ("x.pcap", ""),
     "FLOW": ("in_port=1", "in_port=1,colour=red"),
+    "MEGABYTES": ("1", "0"),
     "MODULE": ("ofproto", "nothing"),
     "MODULE[:DESTINATION[:LEVEL]]": ("ofproto:dbg", "dbg:err"),
     "KEY=VALUE": ("limit=1", "colour=red"),

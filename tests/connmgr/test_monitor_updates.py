@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from agent.openflow import messages as of
 from agent.openflow.bundle_messages import BundleAdd, BundleControl, BundleFlags, BundleType
 from agent.openflow.codec import encode
@@ -42,8 +44,12 @@ class TellingTests(MonitorCase):
         self.driver.instant = False
         self.send(peers[0], flow_mod(ADD, 1), of.BarrierRequest(2))
         sent: list[tuple[int, int]] = []
+
+        def note(number: int, frame: bytes, _: bool) -> None:
+            sent.append((number, frame[1]))
+
         for number, peer in enumerate(peers):
-            peer.protocol.tap = lambda frame, n=number: sent.append((n, frame[1]))
+            peer.protocol.add_tap(partial(note, number))
         self.driver.finish()
         self.clock.turn(3)
         # OFPT_MULTIPART_REPLY to all three, then OFPT_BARRIER_REPLY.

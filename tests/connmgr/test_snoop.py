@@ -123,9 +123,9 @@ class CopyTests(SnoopCase):
         self.peer.send(of.EchoRequest(xid=2))
         self.assertEqual((first.received(), len(second.received())), ([], 2))
         channel = self.session(self.peer).channel
-        self.assertIsNotNone(channel.tap)
+        self.assertEqual(len(channel.taps), 1)
         self.lose(second)
-        self.assertIsNone(channel.tap)
+        self.assertEqual(channel.taps, ())
 
     def test_slow(self) -> None:
         """One that does not read misses something, which is counted; nobody else waits for it."""

@@ -218,6 +218,16 @@ class ActionTests(ControlCase):
             error = self.assertRaises(RefusedError, self.run_line, line)
             self.assertIn("no driver that", str(error), line)
 
+    def test_capture(self) -> None:
+        """A capture needs a file, and its end has none; the agent is told the rest."""
+        for line in ("capture br0 tcp:1", "capture br0 tcp:1 x --stop"):
+            self.assertRaises(UsageError, self.run_line, line)
+        for line in ("capture br0 tcp:1 x --megabytes 3", "capture br0 tcp:1 --stop"):
+            error = self.assertRaises(RefusedError, self.run_line, line)
+            self.assertIn("there is no connection", str(error), line)
+        error = self.assertRaises(RefusedError, self.run_line, "capture br0 tcp:1 x --megabytes 0")
+        self.assertIn("MEGABYTES", str(error))
+
 
 class MainTests(ControlCase):
     """Exit statuses, and what needs no agent."""
