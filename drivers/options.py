@@ -99,9 +99,9 @@ class Options:
             raise OptionError(self.at + key, value, f"must be a list of {of}")
         return value
 
-    def table(self, key: str) -> Options:
+    def table(self, key: str, default: object = REQUIRED) -> Options:
         """A nested table."""
-        value = self._take(key, REQUIRED, "a table")
+        value = self._take(key, default, "a table")
         if not isinstance(value, Mapping):
             raise OptionError(self.at + key, value, "must be a table")
         return Options(value, f"{self.at}{key}.")

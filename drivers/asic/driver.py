@@ -31,9 +31,11 @@ from drivers.asic.hardware import Hardware
 from drivers.asic.layout import make_layout
 from drivers.asic.pipeline import AsicPipeline
 from drivers.asic.profile import Profile, load
+from drivers.asic.reader import Reader
 from drivers.asic.tcam import Tcam
 from drivers.interfaces import (
     Capabilities,
+    Entry,
     IDriver,
     IDriverHost,
     IOperation,
@@ -54,6 +56,7 @@ class AsicDriver(Datapath):
 
     :ivar profile: what kind of switch it is.
     :ivar hardware: the chip.
+    :ivar reader: who reads its counters.
     :ivar cpu: what the chip leaves packets to that it cannot handle itself.
     """
 
@@ -76,6 +79,7 @@ class AsicDriver(Datapath):
                 table.size,
                 make_layout(profile.layout, profile.free, table.size),
                 profile.software is not None,
+                profile.lies.flat,
             )
             for table in profile.tables
         }
@@ -90,6 +94,7 @@ class AsicDriver(Datapath):
             watch_types=frozenset({GroupType.SELECT, GroupType.FF}),
             max_meters=profile.meters,
         )
+        self.reader = Reader(profile.statistics, profile.statistics_entry)
         self.cpu = Cpu(profile.packet_in, profile.packet_in_queue)
         super().__init__(capabilities, AsicPipeline(tcams, ports, by_packet, self.cpu))
         self.hardware.show_packets = self.set_numbered
@@ -101,16 +106,22 @@ class AsicDriver(Datapath):
         """
         self.cpu.power_on(host.reactor)
         super().start(host)
+        self.reader.power_on(host.reactor)
         self.hardware.power_on(host.reactor, host)
 
     def stop(self) -> Deferred[None]:
         """Power off; what is in flight is not completed."""
+        self.reader.power_off()
         self.hardware.power_off()
         return super().stop()
 
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Hand the operations to the hardware, which does them in the scheduler's order."""
         self.hardware.submit(operations)
+
+    def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
+        """Read the counters, which takes as long as the profile says."""
+        return self.reader.wait(len(rules))
 
     def recall(self, operations: Sequence[IOperation]) -> set[IOperation]:
         """Take back what the hardware has not begun."""
@@ -169,6 +180,7 @@ class AsicDriver(Datapath):
             "clogged": hardware.clogged,
             "slow path": f"{self.cpu.handled} handled, {self.cpu.waiting} on their way, "
             f"{self.cpu.dropped} dropped",
+            "confirmed early": hardware.answers.early,
             "resets": hardware.resync.resets,
             "missing": len(hardware.resync.missing),
             "faults": "; ".join(map(str, hardware.faults.armed)),

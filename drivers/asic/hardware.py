@@ -26,6 +26,7 @@ from twisted.internet.interfaces import IDelayedCall
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from drivers.asic.costs import Costs, Run
 from drivers.asic.faults import Effect, Faults
+from drivers.asic.lies import EarlyAnswers, Line, Shuffled
 from drivers.asic.model import AsicModel
 from drivers.asic.numbered import Memory
 from drivers.asic.profile import Jitter, Profile
@@ -56,6 +57,7 @@ class Hardware:
     :ivar show_packets: called when an operation on one of these is finished: packets meet it from
         then on.
     :ivar faults: what goes wrong with it.
+    :ivar answers: what it confirms before it is done.
     :ivar resync: what it has lost in a reset and not got again.
     :ivar clogged: whether it is halted.
     :ivar done: how many operations it has finished well.
@@ -86,7 +88,11 @@ class Hardware:
         self.busy = 0.0
         self._costs = Costs(profile)
         self._run = Run(1 if policy == "off" else profile.batch)
-        self._scheduler = Scheduler(AsicModel(self._costs, tables, self._run), policy)
+        self.answers = EarlyAnswers(profile.lies.answer)
+        model = AsicModel(self._costs, tables, self._run)
+        self._scheduler: Line = Scheduler(model, policy)
+        if profile.lies.reorder > 1:
+            self._scheduler = Shuffled(self._scheduler, profile.lies.reorder, seed)
         self._move = {ADD: profile.add.move, DELETE: profile.delete.move}
         self._cuts = profile.cuts
         self._parallel = profile.parallel
@@ -126,6 +132,7 @@ class Hardware:
         self._scheduler.clear()
         self._running.clear()
         self._late.clear()
+        self.answers.clear()
         for table in self.tables.values():
             table.rules.absences.clear()
         self.clogged = True
@@ -137,13 +144,16 @@ class Hardware:
         push = self._scheduler.push
         for operation in operations:
             push(operation, now)
+        self.answers.expect(operations, now)
         if not self._in_turn:
             self._go_on(now)
             self._leave_out()
 
     def recall(self, operations: Iterable[IOperation]) -> set[IOperation]:
         """Do these not, as far as they were not begun; returns which."""
-        return self._scheduler.discard(operations)
+        discarded = self._scheduler.discard(operations)
+        self.answers.forget(discarded)
+        return discarded
 
     def reset(self) -> None:
         """Lose everything, and begin to put back what the flow tables say; see
@@ -178,6 +188,10 @@ class Hardware:
         """An operation that was being done when everything was lost."""
         operation = step.operation
         if isinstance(operation, Reinstall):
+            return
+        if self.answers.given(operation):
+            if operation.kind is not DELETE:
+                self.resync.lose([operation.rule])
             return
         error = step.error
         if error is None and operation.kind is not DELETE:
@@ -336,7 +350,8 @@ class Hardware:
         left_out, self._scheduler.left_out = self._scheduler.left_out, []
         for operation in left_out:
             self.refused += 1
-            operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, "a later operation took its place"))
+            if not self.answers.given(operation):
+                operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, "a later one took its place"))
 
     def _turn(self) -> None:
         """The timer: finish what is due, and begin what there is room for then."""
@@ -360,6 +375,10 @@ class Hardware:
             while self._late and self._late[0][0] <= due and not self.clogged:
                 late_at, _, step = heapq.heappop(self._late)
                 self._confirm(step, late_at)
+            for _ in range(MAX_TURN):
+                if self.clogged or self.answers.next > due:
+                    break
+                self.answers.give()
         finally:
             self._in_turn = False
             if not self.clogged:
@@ -395,13 +414,11 @@ class Hardware:
     def _confirm(self, step: Step, now: float) -> None:
         """Tell the agent, as far as what goes wrong lets it come through."""
         effect = step.effect
-        if effect is None:
-            step.operation.complete(step.error)
-        elif effect.late and step.finish + effect.late > now:
+        if effect is not None and effect.late and step.finish + effect.late > now:
             self._lates += 1
             heapq.heappush(self._late, (step.finish + effect.late, self._lates, step))
-        else:
-            for _ in range(effect.confirmations):
+        elif not self.answers.given(step.operation):
+            for _ in range(1 if effect is None else effect.confirmations):
                 step.operation.complete(step.error)
 
     def _arm(self) -> None:
@@ -409,6 +426,7 @@ class Hardware:
         at = self._running[0].finish if self._running else _NEVER
         if self._late and self._late[0][0] < at:
             at = self._late[0][0]
+        at = min(at, self.answers.next)
         if self._timer is not None:
             if at == self._timer_at and not self.clogged:
                 return

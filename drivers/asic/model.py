@@ -23,10 +23,11 @@ class AsicModel:
     def rank(self, operation: IOperation) -> int:
         """What the layout says its direction is."""
         rule = operation.rule
-        layout = self._tables[rule.table_id].layout
+        table = self._tables[rule.table_id]
+        level = table.level(rule.priority)
         if operation.kind is ADD:
-            return layout.insert_rank(rule.priority)
-        return layout.remove_rank(rule.priority) if operation.kind is DELETE else 0
+            return table.layout.insert_rank(level)
+        return table.layout.remove_rank(level) if operation.kind is DELETE else 0
 
     def room(self, table_id: int) -> int:
         """How many more entries fit in the hardware; what would spill may not be reordered either,
@@ -86,6 +87,7 @@ class Trial:
             layout = self._layouts[table_id] = table.layout.copy()
             self._used[table_id] = table.used
         resident = self._used[table_id]
+        level = table.level(rule.priority)
         batched = self._run.goes_on(operation, 0.0, 0.0)
         seconds = self._costs.seconds
         if kind is ADD:
@@ -93,17 +95,17 @@ class Trial:
                 return seconds(kind, resident, 0, batched, table.spills)
             token = self._tokens[table_id, key_of(rule)] = -len(self._tokens) - 1
             self._used[table_id] += 1
-            return seconds(kind, resident, layout.insert(token, rule.priority), batched)
+            return seconds(kind, resident, layout.insert(token, level), batched)
         found = self._token(table, rule)
         if found is None:
             return seconds(kind, resident, 0, batched, key_of(rule) in table.spilled)
         if kind is DELETE:
             self._used[table_id] -= 1
-            return seconds(kind, resident, layout.remove(found, rule.priority), batched)
+            return seconds(kind, resident, layout.remove(found, level), batched)
         if not self._costs.cut_modify:
             return seconds(kind, resident, 0, batched)
-        out = layout.remove(found, rule.priority)
-        into = layout.insert(found, rule.priority)
+        out = layout.remove(found, level)
+        into = layout.insert(found, level)
         return self._costs.out_and_in(resident, out, into, batched)[1]
 
     def _token(self, table: Tcam, rule: IRule) -> int | None:

@@ -25,6 +25,13 @@ Besides the keys that every profile has there are these, all optional::
     how = "in place"                # delete and add; constant
     [software]
     base_ms = 1.0
+    [statistics]
+    read_ms = 5.0                   # of a read of counters, whatever is read; 0
+    per_entry_us = 100.0            # more for each entry that is read; 0
+    [lies]                          # see drivers.asic.lies
+    answer_ms = 1.0                 # confirms so soon after it was told; the entry comes later
+    reorder = 8                     # begins with any of so many that wait; 1
+    priorities = "ignore"           # heed
 
 ``announced`` is the size that the switch claims to have.  Real ones claim more than there is; what
 does not fit is then refused by the hardware, and not before.
@@ -44,6 +51,7 @@ from typing import Any, Final
 import attrs
 
 from drivers.asic.layout import FREE, LAYOUTS
+from drivers.asic.lies import HONEST, Lies
 from drivers.interfaces import OptionError
 from drivers.options import Options
 
@@ -212,6 +220,9 @@ class Profile:
     :ivar meters: how many meters.
     :ivar packet_in: seconds that a packet takes from the chip to the CPU.
     :ivar packet_in_queue: how many packets may be on that way.
+    :ivar statistics: seconds that a read of counters takes.
+    :ivar statistics_entry: more for each entry that is read.
+    :ivar lies: in what it does not do as it says.
     """
 
     name: str
@@ -233,6 +244,9 @@ class Profile:
     meters: int = DEFAULT_METERS
     packet_in: float = 0.0
     packet_in_queue: int = DEFAULT_QUEUE
+    statistics: float = 0.0
+    statistics_entry: float = 0.0
+    lies: Lies = HONEST
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Profile:
@@ -250,6 +264,7 @@ class Profile:
         spills = options.one_of("when_full", WHEN_FULL, WHEN_FULL[0]) == "spill"
         modify = options.table("modify")
         how = modify.one_of("how", HOW, IN_PLACE)
+        statistics = options.table("statistics", {})
         profile = cls(
             name,
             source,
@@ -273,7 +288,11 @@ class Profile:
             options.integer("meters", 0, MAX_SIZE, DEFAULT_METERS),
             options.number("packet_in_ms", 0, MAX_MS, 0.0) / 1e3,
             options.integer("packet_in_queue", 1, MAX_SIZE, DEFAULT_QUEUE),
+            statistics.number("read_ms", 0, MAX_MS, 0.0) / 1e3,
+            statistics.number("per_entry_us", 0, MAX_MS, 0.0) / 1e6,
+            Lies.read(options.table("lies", {})),
         )
+        statistics.finish()
         if how == "constant" and (profile.modify.per_entry or profile.modify.move):
             raise OptionError("modify.how", how, "must be another where the cost is not constant")
         ids = [item.table_id for item in profile.tables]

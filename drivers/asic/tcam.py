@@ -31,13 +31,15 @@ class Shown(Classifier[IRule]):
     :ivar layout: where they lie.
     :ivar tokens: what the layout knows an entry by; more than one where an operation on it was
         given up.
+    :ivar flat: whether priorities are ignored, so that only places count.
     :ivar absences: each returns the entry that the hardware has taken out for the moment, if any.
     """
 
-    __slots__ = ("absences", "layout", "tokens")
+    __slots__ = ("absences", "flat", "layout", "tokens")
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, flat: bool = False) -> None:
         super().__init__()
+        self.flat = flat
         self.layout = layout
         self.tokens: dict[Key, list[int]] = {}
         self.absences: list[Callable[[], Key | None]] = []
@@ -47,6 +49,8 @@ class Shown(Classifier[IRule]):
         absent = [gone for absence in self.absences if (gone := absence()) is not None]
         if absent:
             return self._lookup_without(key, absent)
+        if self.flat:
+            return self._lookup_flat(key)
         ordered = self._ordered
         if ordered is None:
             ordered = self._ordered = sorted(self.subtables.values(), key=_by_top)
@@ -71,7 +75,19 @@ class Shown(Classifier[IRule]):
         # What has given its place back is seen until it is erased, behind what has one.
         if not mine or not its:
             return bool(mine)
-        return self.layout.before(mine[-1], its[-1], one.priority)
+        return self.layout.before(mine[-1], its[-1], 0 if self.flat else one.priority)
+
+    def _lookup_flat(self, key: int) -> IRule | None:
+        """The first that matches, whatever its priority."""
+        best: IRule | None = None
+        for subtable in self.subtables.values():
+            found = subtable.entries.get(key & subtable.mask)
+            if found is not None:
+                entries: list[IRule] = found if type(found) is list else [found]  # type: ignore[list-item]
+                for entry in entries:
+                    if best is None or self._before(entry, best):
+                        best = entry
+        return best
 
     def _lookup_without(self, key: int, absent: list[Key]) -> IRule | None:
         """The same, as if some entries were not there."""
@@ -113,14 +129,23 @@ class Tcam:
                  "table_id", "used")  # fmt: skip
 
     def __init__(
-        self, table_id: int, size: int, layout: Layout | None = None, spills: bool = False
+        self,
+        table_id: int,
+        size: int,
+        layout: Layout | None = None,
+        spills: bool = False,
+        flat: bool = False,
     ) -> None:
+        """An empty table.
+
+        :param flat: whether it ignores priorities.
+        """
         self.table_id = table_id
         self.size = size
         self.spills = spills
         self.spilled: set[Key] = set()
         self.layout: Layout = layout if layout is not None else ChunkedLayout()
-        self.rules = Shown(self.layout)
+        self.rules = Shown(self.layout, flat)
         self.used = 0
         self.keys: dict[int, Key] = {}
         self._debts: dict[Key, int] = {}
@@ -130,6 +155,10 @@ class Tcam:
     def full(self) -> bool:
         """Whether there is no room for another entry."""
         return self.used >= self.size
+
+    def level(self, priority: int) -> int:
+        """The priority by which an entry is laid down."""
+        return 0 if self.rules.flat else priority
 
     def written(self, rule: IRule) -> IRule | None:
         """The entry with this rule's match and priority."""
@@ -154,7 +183,7 @@ class Tcam:
         self._last += 1
         self.rules.tokens.setdefault(key, []).append(self._last)
         self.keys[self._last] = key
-        return self.layout.insert(self._last, rule.priority, moved)
+        return self.layout.insert(self._last, self.level(rule.priority), moved)
 
     def give(self, rule: IRule, moved: list[int] | None = None) -> int:
         """Give an entry's room back; returns how many others are moved for it.
@@ -176,7 +205,7 @@ class Tcam:
         if not tokens:
             del self.rules.tokens[key]
         del self.keys[token]
-        return self.layout.remove(token, rule.priority, moved)
+        return self.layout.remove(token, self.level(rule.priority), moved)
 
     def write(self, rule: IRule, taken: bool) -> None:
         """An entry is there now.
@@ -211,7 +240,7 @@ class Tcam:
         for rule in rules:
             self.rules.remove(rule.match, rule.priority)
         for token in reversed(list(self.layout.tokens())):
-            self.layout.remove(token, self.keys[token][2])
+            self.layout.remove(token, self.level(self.keys[token][2]))
         self.rules.tokens.clear()
         self.rules.absences.clear()
         self.keys.clear()
