@@ -76,6 +76,7 @@ class Switch:
     """Returns a group for everything; or postpones it, on a condition for each requester."""
 
     name = "bench"
+    flushing = None
 
     def __init__(self) -> None:
         self.groups: list[OperationGroup] = []

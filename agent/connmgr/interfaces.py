@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
+from agent.ofproto.conditions import Condition
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.monitors import FlowChanges
 from agent.openflow.errors import ErrorCode
@@ -64,6 +65,10 @@ class Switch(Protocol):
 
     name: str
     changes: FlowChanges
+
+    @property
+    def flushing(self) -> Condition | None:
+        """Clears when all rules have been deleted; None: they are not being deleted."""
 
     def handle(self, request: Any, requester: IRequester) -> Any:
         """See :meth:`agent.ofproto.ofproto.OFProto.handle`."""

@@ -69,6 +69,11 @@ _NOT_ADMITTING: Final[frozenset[type]] = frozenset(
 )
 """What a controller may say before it has decided to control us, as in Open vSwitch."""
 
+_WHILE_FLUSHING: Final[frozenset[type]] = frozenset(
+    {of.Hello, of.ErrorMessage, of.EchoRequest, of.EchoReply}
+)
+"""What is dealt with while all rules are being deleted: what keeps the connection alive."""
+
 DELETE: Final = int(of.FlowModCommand.DELETE)
 
 ADMITTED_AFTER: Final = 30.0
@@ -371,6 +376,11 @@ class OFConn(Speaker):
         try:
             own = OWN.get(kind)
             if own is not None:
+                flushing = self._switch.flushing
+                if flushing is not None and kind not in _WHILE_FLUSHING:
+                    if isinstance(message, of.RoleRequest):
+                        self.roles.check(message.role, message.generation_id)
+                    raise Postponed(flushing)
                 own(self, message)
                 return True
             if self.role is Role.SLAVE and modifies(message):

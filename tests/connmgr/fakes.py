@@ -94,9 +94,11 @@ class FakeSwitch:
     :ivar released: the requesters that are gone.
     :ivar forgone: those that could not use a place.
     :ivar changes: there are none.
+    :ivar flushing: what a flush that the test makes waits for.
     """
 
     name = "br0"
+    flushing: Condition | None = None
 
     def __init__(self) -> None:
         self.on: dict[type, Callable[[Any, Any], Any]] = {}

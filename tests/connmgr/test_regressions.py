@@ -77,7 +77,7 @@ class SessionRegressionTests(SwitchCase):
 
     def test_a18_flush(self) -> None:
         """Echo requests are answered while the bridge is flushing, and while a message waits for
-        that; the message is executed afterwards."""
+        that; whatever the message is, it is executed afterwards, and only then."""
         peer, waiting = self.peer(), self.peer()
         self.send(peer, rule(1))
         self.finish()
@@ -88,8 +88,16 @@ class SessionRegressionTests(SwitchCase):
             self.send(connection, of.EchoRequest(b"alive", 3))
             self.assertEqual(connection.received(), [of.EchoReply(b"alive", 3)])
         self.assertEqual([op.kind for op in self.driver.in_flight], [OperationKind.DELETE])
+        for message in (of.BarrierRequest(4), of.RoleRequest(MASTER, 1, 4), of.GetAsyncRequest(4)):
+            third = self.peer()
+            self.send(third, message)
+            self.assertEqual(third.received(), [])
+            self.assertIn("flush", str(self.session(third).waiting_for))
+            third.transport.lose(ConnectionLost())
+        self.send(peer, of.BarrierRequest(5))
         self.finish()
         self.finish()
+        self.assertEqual(peer.received(), [of.BarrierReply(5)])
         self.assertEqual(self.rules(), [Match.of(in_port=2)])
 
     def test_a21_role_waits(self) -> None:
@@ -119,6 +127,10 @@ class SessionRegressionTests(SwitchCase):
         self.send(peer, of.RoleRequest(4, 11, 4))
         self.assertEqual([message.xid for message in peer.received()], [4])
         self.assertEqual(self.session(peer).roles.generation_id, 10)
+        self.switch.flush()
+        flushed = self.peer()
+        self.send(flushed, of.RoleRequest(SLAVE, 9, 5))
+        self.assert_refused(flushed, 5, ROLE_STALE)
 
     def test_a21_permission(self) -> None:
         """A slave is refused at once what would have to wait: for a rule that is pending, for a
