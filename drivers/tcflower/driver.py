@@ -60,14 +60,14 @@ from drivers.tcflower.abilities import (
 from drivers.tcflower.actions import SHOT, Gact, TcAction
 from drivers.tcflower.changes import Block, Refusal, Step
 from drivers.tcflower.dump import Reader, Reading
-from drivers.tcflower.entries import Entry, Handles, Slot, placed, tail_filters
+from drivers.tcflower.ends import Ends
+from drivers.tcflower.entries import Entry, Handles, Slot, placed
 from drivers.tcflower.filters import BOTH, FilterFlags, Filters
 from drivers.tcflower.ground import Ground
 from drivers.tcflower.netlink import Dumper, Pipeline, explain
 from drivers.tcflower.places import MAX_PRIORITY
 from drivers.tcflower.ports import TcPort, ask_for_device, make_ports
 from drivers.tcflower.probe import Probe, qdisc_of
-from drivers.tcflower.tails import Tails, filters_of
 from drivers.tcflower.translate import Translation, translate
 from drivers.tcflower.view import View
 
@@ -140,7 +140,7 @@ class TcFlowerDriver(Datapath):
         self._entries: dict[int, Entry] = {}
         self._slots: dict[tuple[int, int, int], tuple[Entry, Slot]] = {}
         self._handles = Handles()
-        self._tails = Tails()
+        self._ends = Ends(flags)
         self._groups: dict[int, Any] = {}
         self._view = View({}, upcall=dropped)
         self._ground = Ground({}, flags, b"")
@@ -267,40 +267,52 @@ class TcFlowerDriver(Datapath):
     ) -> None:
         """Have a rule's filters in the place of those that it has."""
         before = () if old is None else old.slots
-        number = self._block.number
-        chain, made = self._tails.hold(wanted.tail) if wanted.tail else (0, ())
-        steps = [Step(one) for one in tail_filters(made, self._flags, cookie_of(number, 0))]
-        cookie = cookie_of(number, rule.handle)
+        cookie = cookie_of(self._block.number, rule.handle)
+        answers: list[Refusal | None] = []
+        entry = Entry(rule, (), wanted)
+        steps: list[Step] = []
+
+        def answered(refusal: Refusal | None) -> None:
+            """The tail is there or not, and the rule's filters are there or not."""
+            answers.append(refusal)
+            if len(answers) < 2:
+                return
+            told = next((answer for answer in answers if answer is not None), None)
+            if told is None:
+                self._forget(before)
+                self._remember(entry)
+                self._end_tail(old)
+                done(None)
+            elif refusal is None:
+                # There is no tail for what was changed: change it back.
+                back = [Step(step.old, step.new) for step in reversed(steps)]
+                self._block.change(back, lambda _: failed(told))
+            else:
+                failed(told)
+
+        def failed(refusal: Refusal) -> None:
+            self._end_tail(entry)
+            done(refusal)
+
+        chain = 0
+        if wanted.tail:
+            common = cookie_of(self._block.number, 0)
+            chain = self._ends.hold(wanted.tail, self._block, common, answered)
+        else:
+            answers.append(None)
         pairs, gone = placed(wanted.filters(chain), before, self._handles, self._flags, cookie)
         for slot, former in pairs:
             read = None if former is None or old is None else self._reads(former, old)
             steps.append(Step(slot.filter, former.filter if former is not None else None, read))
         if old is not None:
             steps += [Step(None, slot.filter, self._reads(slot, old)) for slot in gone]
-        entry = Entry(rule, tuple(slot for slot, _ in pairs), wanted)
-
-        def answered(refusal: Refusal | None) -> None:
-            if refusal is None:
-                self._forget(before)
-                self._remember(entry)
-                if old is not None:
-                    self._end_tail(old)
-            else:
-                self._end_tail(entry)
-            done(refusal)
-
+        entry.slots = tuple(slot for slot, _ in pairs)
         self._block.change(steps, answered)
 
-    def _end_tail(self, entry: Entry) -> None:
+    def _end_tail(self, entry: Entry | None) -> None:
         """A rule does not end in its tail any more."""
-        if entry.translation is None or not entry.translation.tail:
-            return
-        gone = self._tails.let_go(entry.translation.tail)
-        if gone:
-            chain = gone[0].chain
-            filters = tail_filters(gone, self._flags, b"")
-            steps = [Step(None, one) for one in filters]
-            self._block.change(steps, lambda refusal: self._tails.freed(chain))
+        if entry is not None and entry.translation is not None and entry.translation.tail:
+            self._ends.let_go(entry.translation.tail, self._block)
 
     def _group(self, operation: IOperation) -> None:
         """Have a group as an operation wants it, and the rules that lead there."""
@@ -500,19 +512,11 @@ class TcFlowerDriver(Datapath):
                 slot.packets = slot.bytes = 0
             tail: Filters = ()
             if entry.translation is not None and entry.translation.tail:
-                chain = self._chain_of(entry)
-                tail = filters_of(entry.translation.tail, chain)
-            # Several rules may have one tail; to install it again comes to the same.
-            own = tail_filters(tail, self._flags, cookie_of(self._block.number, 0))
-            steps = [Step(one) for one in (*own, *(slot.filter for slot in entry.slots))]
+                # Several rules may have one tail; to install it again comes to the same.
+                common = cookie_of(self._block.number, 0)
+                tail = self._ends.filters(entry.translation.tail, common)
+            steps = [Step(one) for one in (*tail, *(slot.filter for slot in entry.slots))]
             self._block.change(steps, partial(self._installed, entry))
-
-    def _chain_of(self, entry: Entry) -> int:
-        """The chain of a rule's tail."""
-        assert entry.translation is not None
-        chain, _ = self._tails.hold(entry.translation.tail)
-        self._tails.let_go(entry.translation.tail)
-        return chain
 
     def _installed(self, entry: Entry, refusal: Refusal | None) -> None:
         if self._host is None:

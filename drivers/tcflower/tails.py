@@ -70,6 +70,13 @@ class Tails:
         held.users += 1
         return held.chain, made
 
+    def chain(self, tail: Tail) -> int:
+        """Where a tail is.
+
+        :raises KeyError: when no rule holds it.
+        """
+        return self._held[tail].chain
+
     def let_go(self, tail: Tail) -> Filters:
         """A rule ends there no more, its filters are gone.
 

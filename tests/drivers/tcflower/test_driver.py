@@ -17,6 +17,7 @@ from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import system
 from drivers.tcflower.driver import CHECK
+from drivers.tcflower.places import FREE_CHAINS, place
 from drivers.testing import (
     DriverContractTests,
     FakeEntry,
@@ -219,6 +220,44 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
         operation = FakeOperation.add(other)
         self.run_operations(driver, host, operation)
         self.assertIn("Offload", str(operation.completions[0]))
+
+    def test_tail_of_others(self) -> None:
+        """When the first rule that ends in a tail is refused, the second has it all the same."""
+        match = Match.of(eth_type=0x800)
+        refused = FakeOperation.add(FakeRule(match, 9, instructions=output(2)))
+        other = FakeOperation.add(FakeRule(match, 8, instructions=output(2)))
+        place_of_first = place(0, 9)
+        self.kernel.refuse = lambda key: (
+            (errno.EEXIST, "no") if key[:2] == place_of_first else (0, "")
+        )
+        self.run_operations(self.driver, self.host, refused, other)
+        self.assertFalse(refused.succeeded)
+        self.assertTrue(other.succeeded)
+        chains = [chain for chain, _, _ in self.keys()]
+        self.assertEqual(len([chain for chain in chains if chain >= FREE_CHAINS]), 2)
+        self.assertIsNone(self.run_one(FakeOperation.delete(other.rule)))
+        self.settle(self.host, lambda: not self.keys())
+        self.assertEqual(self.keys(), [])
+
+    def test_tail_refused(self) -> None:
+        """When a tail is refused, so is every rule that was to end there, and nothing is left; a
+        change leaves the rule as it was."""
+        match = Match.of(eth_type=0x800)
+        before = FakeRule(match, 7, instructions=())
+        self.assertIsNone(self.run_one(FakeOperation.add(before)))
+        there = self.keys()
+        operations = [
+            FakeOperation.add(FakeRule(match, 9, instructions=output(2))),
+            FakeOperation.add(FakeRule(match, 8, instructions=output(2))),
+            FakeOperation.modify(before, output(2)),
+        ]
+        self.kernel.refuse = lambda key: (errno.ENOMEM, "no") if key[0] >= FREE_CHAINS else (0, "")
+        self.run_operations(self.driver, self.host, *operations)
+        self.assertEqual([operation.succeeded for operation in operations], [False] * 3)
+        self.settle(self.host, lambda: self.keys() == there)
+        self.assertEqual(self.keys(), there)
+        self.kernel.refuse = lambda key: (0, "")
+        self.assertIsNone(self.run_one(FakeOperation.add(FakeRule(match, 9, 0, output(2)))))
 
     def test_tails(self) -> None:
         """Rules which end alike share a tail; it goes with the last."""

@@ -1,0 +1,69 @@
+"""The tails of rules in a block (:mod:`drivers.tcflower.tails`): made before the first rule that
+ends there, gone after the last.
+
+A tail is nobody's alone, so it is a change of its own: when a rule is refused, what others end in
+stays.  Requests are carried out in the order in which they are made, so a rule need not wait for
+its tail before it is asked for; only whether it is there is known when both were answered.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from drivers.tcflower.changes import Block, Done, Refusal, Step
+from drivers.tcflower.entries import tail_filters
+from drivers.tcflower.filters import FilterFlags, Filters
+from drivers.tcflower.tails import Tail, Tails, filters_of
+
+
+class Ends:
+    """See the module."""
+
+    def __init__(self, flags: FilterFlags) -> None:
+        """Begin without any.
+
+        :param flags: of all filters.
+        """
+        self._flags = flags
+        self._tails = Tails()
+        self._coming: dict[int, list[Done]] = {}
+        self._refused: dict[int, Refusal] = {}
+
+    def __len__(self) -> int:
+        return len(self._tails)
+
+    def hold(self, tail: Tail, block: Block, cookie: bytes, done: Done) -> int:
+        """Another rule ends in a tail, which is asked for if it is not there.
+
+        :param done: is told, at once or later, whether it is.
+        :returns: the chain that the rule's filters go to.
+        """
+        chain, made = self._tails.hold(tail)
+        if made:
+            self._coming[chain] = [done]
+            self._refused.pop(chain, None)
+            steps = [Step(one) for one in tail_filters(made, self._flags, cookie)]
+            block.change(steps, partial(self._answered, chain))
+        elif chain in self._coming:
+            self._coming[chain].append(done)
+        else:
+            done(self._refused.get(chain))
+        return chain
+
+    def _answered(self, chain: int, refusal: Refusal | None) -> None:
+        if refusal is not None:
+            self._refused[chain] = refusal
+        for done in self._coming.pop(chain):
+            done(refusal)
+
+    def let_go(self, tail: Tail, block: Block) -> None:
+        """A rule ends there no more: its filters are gone."""
+        gone = self._tails.let_go(tail)
+        if gone:
+            chain = gone[0].chain
+            steps = [Step(None, one) for one in tail_filters(gone, self._flags, b"")]
+            block.change(steps, lambda refusal: self._tails.freed(chain))
+
+    def filters(self, tail: Tail, cookie: bytes) -> Filters:
+        """The filters of a tail that some rule holds, for a block that is a new one."""
+        return tail_filters(filters_of(tail, self._tails.chain(tail)), self._flags, cookie)
