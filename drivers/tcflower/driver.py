@@ -21,10 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from agent.openflow.actions import Instructions
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
@@ -64,14 +66,18 @@ from drivers.tcflower.ends import Ends
 from drivers.tcflower.entries import Entry, Handles, Slot, placed
 from drivers.tcflower.filters import BOTH, FilterFlags, Filters
 from drivers.tcflower.ground import Ground
-from drivers.tcflower.netlink import Dumper, Pipeline, explain
+from drivers.tcflower.netlink import LOST, Dumper, Pipeline, explain
 from drivers.tcflower.places import MAX_PRIORITY
 from drivers.tcflower.ports import TcPort, ask_for_device, make_ports
 from drivers.tcflower.probe import Probe, qdisc_of
+from drivers.tcflower.template import KEPT, Template, plain
 from drivers.tcflower.translate import Translation, translate
 from drivers.tcflower.view import View
 
 MAX_GROUPS: Final = 1_000_000
+MAX_TEMPLATES: Final = 4096
+"""How many kinds of rules are remembered."""
+_WORD: Final = (1 << 64) - 1
 
 MODES: Final = {
     "both": BOTH,
@@ -143,6 +149,8 @@ class TcFlowerDriver(Datapath):
         self._ends = Ends(flags)
         self._groups: dict[int, Any] = {}
         self._view = View({}, upcall=dropped)
+        self._templates: dict[tuple[int, ...], tuple[Template, Translation, Instructions]] = {}
+        self._cookie = b""
         self._ground = Ground({}, flags, b"")
         self._bound: set[int] = set()
         self._host: IDriverHost | None = None
@@ -161,6 +169,7 @@ class TcFlowerDriver(Datapath):
         super().start(host)
         self._host = host
         self._block = Block(block_of(host.name), self._requests)
+        self._cookie = cookie_of(self._block.number, 0)[:8]
         try:
             self._take_over()
             self._requests.open(host.reactor)
@@ -208,6 +217,8 @@ class TcFlowerDriver(Datapath):
 
     def _seen(self) -> View:
         """The ports and groups as they are now."""
+        # What was translated with another view holds no more.
+        self._templates.clear()
         views = {port.number: port.view() for port in self._tc_ports() if port.ifindex}
         return View(views, self._groups, upcall=dropped)
 
@@ -233,6 +244,8 @@ class TcFlowerDriver(Datapath):
 
     def _set(self, operation: IOperation, rule: IRule) -> None:
         old = self._entries.get(rule.handle)
+        if old is None and self._set_alike(operation, rule):
+            return
         table = self._rules[rule.table_id]
         if old is None and table.count >= self._sizes[rule.table_id]:
             operation.complete(OpenFlowError(TABLE_FULL, f"{table.count} rules"))
@@ -247,6 +260,51 @@ class TcFlowerDriver(Datapath):
             self._block.install(one, self._ground_answered)
         former = None if old is None else old.rule
         self._program(rule, wanted, old, partial(self._was_set, operation, former))
+        self._make_template(rule, wanted)
+
+    def _make_template(self, rule: IRule, wanted: Translation) -> None:
+        """Take down how a rule was done, for those that are alike."""
+        if len(wanted.where) != 1 or wanted.tail or not plain(rule):
+            return
+        (one,) = wanted.filters()
+        model = attrs.evolve(one, flags=self._flags, cookie=cookie_of(self._block.number, 0))
+        template = Template(model, self._block.number)
+        if template.fits(rule.match.mask):
+            if len(self._templates) >= MAX_TEMPLATES:
+                self._templates.clear()
+            # The instructions are kept, so that their identity stays theirs.
+            self._templates[_shape(rule)] = template, wanted, rule.instructions
+
+    def _set_alike(self, operation: IOperation, rule: IRule) -> bool:
+        """Add a rule like another that was translated before; returns whether there is one."""
+        known = self._templates.get(_shape(rule))
+        table = self._rules[rule.table_id]
+        if known is None or table.count >= self._sizes[rule.table_id]:
+            return False
+        template, translation, _ = known
+        handle = self._handles()
+        cookie = self._cookie + (rule.handle & _WORD).to_bytes(8, "big")
+        match = rule.match
+        slot = Slot((*template.place, handle), lambda: template.filter(handle, cookie, match))
+        entry = Entry(rule, (slot,), translation)
+
+        def answered(error: int, text: str) -> None:
+            if error == LOST:
+                done = partial(self._was_set_alike, operation, entry)
+                self._block.change([Step(slot.filter)], done)
+            else:
+                refusal = Refusal(error, text) if error else None
+                self._was_set_alike(operation, entry, refusal)
+
+        sequence = self._requests.sequence()
+        request = template.pack(sequence, handle, cookie, match.value)
+        self._requests.push(sequence, request, answered)
+        return True
+
+    def _was_set_alike(self, operation: IOperation, entry: Entry, refusal: Refusal | None) -> None:
+        if refusal is None:
+            self._remember(entry)
+        self._was_set(operation, None, refusal)
 
     def _translate(self, rule: IRule) -> Translation:
         """What a rule is in the kernel.
@@ -626,6 +684,21 @@ class TcFlowerDriver(Datapath):
             "lost answers": self._requests.lost,
             "waiting": self._requests.pending,
         }
+
+
+def _shape(rule: IRule) -> tuple[int, ...]:
+    """What rules have in common that one template is for.
+
+    Equal instructions are mostly one object; where they are not, there is another template.
+    """
+    match = rule.match
+    return (
+        rule.table_id,
+        rule.priority,
+        match.mask,
+        match.value & KEPT,
+        id(rule.instructions),
+    )
 
 
 def create(

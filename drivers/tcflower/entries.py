@@ -8,7 +8,7 @@ sums of what filters had counted each time they were read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
@@ -27,23 +27,30 @@ MAX_HANDLE: Final = 0x7FFFFFFF
 class Slot:
     """A filter of an entry.
 
+    :ivar key: what the kernel knows it by: chain, pref and handle.
+    :ivar make: makes the filter.
     :ivar packets: what the kernel said last that it has counted, since it was installed.
     :ivar bytes: likewise.
     :ivar flags: where it is, as the kernel said last.
     :ivar in_hw_count: in how many devices' hardware.
     """
 
-    filter: Filter
+    key: tuple[int, int, int]
+    make: Callable[[], Filter]
     packets: int = 0
     bytes: int = 0
     flags: FilterFlags = FilterFlags.NOT_IN_HW
     in_hw_count: int = 0
 
+    @classmethod
+    def of(cls, one: Filter) -> Slot:
+        """The slot of a filter."""
+        return cls((one.chain, one.pref, one.handle), lambda: one)
+
     @property
-    def key(self) -> tuple[int, int, int]:
-        """What the kernel knows it by: chain, pref and handle."""
-        wanted = self.filter
-        return wanted.chain, wanted.pref, wanted.handle
+    def filter(self) -> Filter:
+        """The filter itself, which is made when it is needed: few are ever looked at again."""
+        return self.make()
 
     def read(self, reading: Reading, counters: Counters, now: float) -> None:
         """Take what the kernel says of it; what is new goes to the counters.
@@ -106,7 +113,8 @@ def placed(
     for one in wanted:
         former = there.pop(identity(one), None)
         handle = handles() if former is None else former.filter.handle
-        pairs.append((Slot(attrs.evolve(one, handle=handle, flags=flags, cookie=cookie)), former))
+        made = attrs.evolve(one, handle=handle, flags=flags, cookie=cookie)
+        pairs.append((Slot.of(made), former))
     return pairs, list(there.values())
 
 

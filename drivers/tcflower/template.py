@@ -1,0 +1,152 @@
+"""Filters of rules that differ only in a few values, packed at once.
+
+Most rules of a switch are of few kinds: the same fields matched, the same actions, and other
+addresses and ports.  A :class:`Template` is the request for the filter of such a rule with holes in
+it, which one ``struct`` fills: with the sequence number, the handle, the cookie, and pieces of the
+rule's flow key, for in a flow key a field is bytes in the order of the network, as in a request.
+
+A template is made of a rule that was translated; of translation it knows only which keys are copies
+of which fields (:data:`COPIED`).  It is for rules that only output, and go to tables: what else
+actions do may depend on those values.
+
+Performance-critical: :meth:`Template.pack` is run for each such rule.
+
+``tests/drivers/tcflower/test_template.py`` compares it with what is packed without it.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from struct import Struct
+from typing import Final
+
+import attrs
+
+from agent.openflow import fields as f
+from agent.openflow.actions import ApplyActions, ClearActions, GotoTable, Output
+from agent.openflow.fields import KEY_BITS, Field
+from agent.openflow.match import Match
+from drivers.interfaces import IRule
+from drivers.tcflower import pack
+from drivers.tcflower.changes import ADDING
+from drivers.tcflower.dump import attributes
+from drivers.tcflower.filters import KEYS, MAX_COOKIE, Filter, Key
+
+COPIED: Final[dict[str, Field]] = {
+    "eth_dst": f.ETH_DST,
+    "eth_src": f.ETH_SRC,
+    "ipv4_src": f.IPV4_SRC,
+    "ipv4_dst": f.IPV4_DST,
+    "arp_sip": f.ARP_SPA,
+    "arp_tip": f.ARP_TPA,
+    "ipv6_src": f.IPV6_SRC,
+    "ipv6_dst": f.IPV6_DST,
+    "tcp_src": f.TCP_SRC,
+    "tcp_dst": f.TCP_DST,
+    "udp_src": f.UDP_SRC,
+    "udp_dst": f.UDP_DST,
+    "sctp_src": f.SCTP_SRC,
+    "sctp_dst": f.SCTP_DST,
+}
+"""The keys whose values are those of a field, and nothing else depends on them."""
+OPEN: Final = reduce(int.__or__, (field.mask for field in COPIED.values()))
+"""The bits of a flow key that a template may leave open."""
+KEPT: Final = ~OPEN
+KEY_BYTES: Final = KEY_BITS // 8
+_SEQUENCE: Final = 8
+_HANDLE: Final = 24
+
+
+def plain(rule: IRule) -> bool:
+    """Whether what a rule does cannot depend on the values of :data:`COPIED`."""
+    return all(
+        isinstance(instruction, GotoTable | ClearActions)
+        or (
+            isinstance(instruction, ApplyActions)
+            and all(isinstance(action, Output) for action in instruction.actions)
+        )
+        for instruction in rule.instructions
+    )
+
+
+class Template:
+    """The request for one filter, with holes.
+
+    :ivar place: the chain and the pref of its filters.
+    """
+
+    def __init__(self, model: Filter, block: int) -> None:
+        """Make it of the filter of one rule, with a cookie of 16 bytes.
+
+        :raises ValueError: when the filter has no such cookie.
+        """
+        if len(model.cookie) != MAX_COOKIE:
+            raise ValueError("a template needs the room of a cookie")
+        self.place = model.chain, model.pref
+        self._model = model
+        self._names = [key.name for key in model.keys if key.name in COPIED]
+        request = pack.new_filter(model, block, ADDING, 0)
+        holes = self._holes(request)
+        form = "="
+        at = 0
+        self._constants: list[bytes] = []
+        order = sorted(holes)
+        for start in order:
+            end, _ = holes[start]
+            size = end - start
+            form += f"{start - at}s" + ("I" if start <= _HANDLE else f"{size}s")
+            self._constants.append(request[at:start])
+            at = end
+        form += f"{len(request) - at}s"
+        self._constants.append(request[at:])
+        self._pack = Struct(form).pack
+        slices = [holes[start][1] for start in order[2:]]
+        # The cookie is a hole without a piece of the key.
+        self._pieces = slices
+
+    def _holes(self, request: bytes) -> dict[int, tuple[int, slice | None]]:
+        """Where something is put: from where to where, and which bytes of the flow key."""
+        holes: dict[int, tuple[int, slice | None]] = {
+            _SEQUENCE: (_SEQUENCE + 4, None),
+            _HANDLE: (_HANDLE + 4, None),
+        }
+        top = {number: span for number, *span in attributes(request, pack.FIRST, len(request))}
+        flower = {number: span for number, *span in attributes(request, *top[pack.OPTIONS])}
+        for name in self._names:
+            start, end = flower[KEYS[name].attr]
+            last = KEY_BYTES - COPIED[name].shift // 8
+            holes[start] = end, slice(last - KEYS[name].size, last)
+        first = {n: span for n, *span in attributes(request, *flower[pack.FLOWER_ACT])}[1]
+        action = {number: span for number, *span in attributes(request, *first)}
+        start, end = action[pack.ACT_COOKIE]
+        holes[start] = end, None
+        return holes
+
+    def fits(self, mask: int) -> bool:
+        """Whether all that such a mask leaves open is put somewhere."""
+        put = reduce(int.__or__, (COPIED[name].mask for name in self._names), 0)
+        return not mask & OPEN & ~put
+
+    def pack(self, sequence: int, handle: int, cookie: bytes, value: int) -> bytes:
+        """The request for the filter of a rule.
+
+        :param value: of its match.
+        """
+        key = value.to_bytes(KEY_BYTES, "big")
+        constants = self._constants
+        filled: list[bytes | int] = [constants[0], sequence, constants[1], handle]
+        place = 2
+        for piece in self._pieces:
+            filled.append(constants[place])
+            filled.append(cookie if piece is None else key[piece])
+            place += 1
+        filled.append(constants[place])
+        return self._pack(*filled)
+
+    def filter(self, handle: int, cookie: bytes, match: Match) -> Filter:
+        """The filter itself."""
+        keys = tuple(
+            Key(key.name, match.get(COPIED[key.name])[0], key.mask) if key.name in COPIED else key
+            for key in self._model.keys
+        )
+        return attrs.evolve(self._model, handle=handle, cookie=cookie, keys=keys)
