@@ -7,6 +7,7 @@
 #   make system-test                    tests from outside; each says what it needs, or skips itself
 #   make osken-long                     os-ken's tests of groups and meters: 15 minutes, two idle cores
 #   make lint                           ruff and mypy
+#   make man                            the manual pages in man/, from what the code declares
 #   make bench                          speed, beside Open vSwitch
 #   make bench-asic                     what the order of operations is worth on slow hardware
 #   make fuzz [TESTS=...]               the property tests with very many examples
@@ -29,7 +30,7 @@ UNIT := $(filter-out tests.system tests.kernel,$(sort \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
 
-.PHONY: help run demo test system-test osken-long lint bench bench-asic fuzz clean
+.PHONY: help run demo test system-test osken-long lint man bench bench-asic fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -59,6 +60,9 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check --quiet || status=1; \
 	$(BIN)/mypy --no-error-summary || status=1; \
 	exit $$status
+
+man: $(VENV)/run.stamp
+	@$(BIN)/python -m man.make
 
 bench: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.compare

@@ -24,6 +24,7 @@ from agent.admin.listeners import bind
 from agent.admin.schema import ConfigError
 from agent.admin.vlog import Vlog, for_twistd
 from agent.hangup import Hangup
+from agent.notify import Notifier
 from agent.prepare import Listen, certificates, make_drivers, prepare
 from agent.service import AgentService, BridgeFactory
 
@@ -72,6 +73,7 @@ def makeService(options: Options) -> IService:
         )
         service = build(config, reactor, namedAny("agent.bridge.Bridge"), vlog)
         Hangup(reactor, service).setServiceParent(service)  # type: ignore[no-untyped-call]
+        Notifier(reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
     except ConfigError as error:
         raise SystemExit(f"ofagent: {error}") from None
     _tune_garbage_collection()
