@@ -12,6 +12,7 @@ from typing import Any, cast
 import attrs
 from twisted.application.service import Application, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python import usage
@@ -25,9 +26,12 @@ from agent.admin.schema import ConfigError
 from agent.admin.vlog import Vlog
 from agent.connmgr.target import Target
 from agent.connmgr.tls import Credentials
+from agent.ofproto.ofproto import OFProto
 from agent.service import AgentService, StartError
 from drivers import registry
 from drivers.interfaces import IDriver, OptionError
+from drivers.testing import ScriptableDriver
+from tests.admin.agents import FakeConnections
 from tests.admin.configfile import BRIDGE, DRIVER, SECOND, FileCase
 
 PORT = """
@@ -55,6 +59,8 @@ class FakeBridge(Service):
         self.listeners = listeners
         self.credentials = credentials
         self.drain = 0.0
+        self.connections = FakeConnections()
+        self.ofproto = OFProto(config.name, config.datapath_id, ScriptableDriver(), Clock())
 
     def reconfigure(self, config: BridgeConfig, listeners: Sequence[Listener]) -> Deferred[None]:
         """Never asked for here."""

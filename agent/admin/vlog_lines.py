@@ -105,7 +105,7 @@ def line_of(event: LogEvent) -> Line:
         module_of(namespace),
         namespace,
         _with_context(event, text),
-        {name: _plain(name, event[name]) for name in event if not name.startswith("log_")},
+        _keys(event),
         "" if failure is None else _redact(safe_str(failure.getTraceback())[-MAX_TRACEBACK:]),
     )
 
@@ -163,6 +163,15 @@ def _with_context(event: LogEvent, text: str) -> str:
     if isinstance(xid, int) and "{xid" not in safe_str(event.get("log_format")):
         text += f" (xid={xid:#x})"
     return text
+
+
+def _keys(event: LogEvent) -> dict[str, Any]:
+    """Those of an event that are its own.  A connection's name begins with its bridge's."""
+    keys = {name: _plain(name, event[name]) for name in event if not name.startswith("log_")}
+    bridge, arrow, _ = str(keys.get("connection", "")).partition("<->")
+    if arrow:
+        keys.setdefault("bridge", bridge)
+    return keys
 
 
 def _plain(name: str, value: Any, depth: int = MAX_DEPTH) -> Any:

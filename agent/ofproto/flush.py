@@ -117,6 +117,7 @@ class Flush(Condition):
                 self._log.error(
                     "{count} entries could not be deleted and are left as they are",
                     count=self.left,
+                    connection=self._requester.name,
                 )
             self.clear()
             return

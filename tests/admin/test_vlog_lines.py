@@ -68,6 +68,20 @@ class Broken:
     __repr__ = __str__
 
 
+class ContextTests(SynchronousTestCase):
+    """What a line is about, for machines."""
+
+    def test_bridge(self) -> None:
+        """Who knows the connection knows the bridge; a bridge that is named is not replaced, and
+        a client of the control socket has none."""
+        found = json_of("{connection}: x", connection="br0<->tcp:192.0.2.1:6653", xid=7)
+        self.assertEqual((found["bridge"], found["xid"]), ("br0", 7))
+        self.assertEqual(found["connection"], "br0<->tcp:192.0.2.1:6653")
+        found = json_of("x", connection="br0<->unix#1", bridge="br1")
+        self.assertEqual(found["bridge"], "br1")
+        self.assertNotIn("bridge", json_of("{connection}: x", connection="unix#1"))
+
+
 class TextTests(SynchronousTestCase):
     """Lines for people."""
 
