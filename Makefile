@@ -9,6 +9,7 @@
 #   make lint                           ruff and mypy
 #   make man                            the manual pages in man/, from what the code declares
 #   make bench                          speed, beside Open vSwitch
+#   make bench-tcflower                 rules into the kernel's tc flower, beside tc -batch
 #   make bench-asic                     what the order of operations is worth on slow hardware
 #   make fuzz [TESTS=...]               the property tests with very many examples
 #   make clean                          remove all that was made
@@ -30,7 +31,7 @@ UNIT := $(filter-out tests.system tests.kernel,$(sort \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
 
-.PHONY: help run demo test system-test osken-long lint man bench bench-asic fuzz clean
+.PHONY: help run demo test system-test osken-long lint man bench bench-tcflower bench-asic fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -68,6 +69,9 @@ bench: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.compare
 	@for part in core codec matches packet lookup connmgr drivers ports; do \
 		echo; $(BIN)/python -m bench.$$part || exit 1; done
+
+bench-tcflower: $(VENV)/test.stamp
+	@tests/vm/in-kernel $(VM) $(BIN)/python -m bench.tcflower
 
 bench-asic: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.asic
