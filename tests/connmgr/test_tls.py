@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from agent.connmgr.tls import context_factory
 from agent.connmgr.tls_errors import CertificateRefused, tls_problem, verify
 from tests.connmgr.certificates import Authority
+from tests.connmgr.fakes import SessionCase
 
 
 class Talk(Protocol):
@@ -157,6 +158,18 @@ class ProblemTests(TlsCase):
             str(error),
             "TLS: an authority of its certificate (switch) does not pass (X509_V_ERR 79)",
         )
+
+
+class PlainTests(SessionCase):
+    """A connection without TLS."""
+
+    def test_tls_where_plain_is_expected(self) -> None:
+        """Whatever TLS begins with is told as TLS; what is only no HELLO is not."""
+        for head, tls in (("16030100", True), ("15030300", True), ("04030010", False)):
+            session, peer = self.session()
+            peer.send_bytes(bytes.fromhex(head) + bytes(12))
+            self.assertTrue(session.closed)
+            self.assertEqual("the peer speaks TLS" in session.last_error, tls, head)
 
 
 class FileTests(TlsCase):
