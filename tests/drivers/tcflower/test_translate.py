@@ -153,6 +153,22 @@ class OutputTests(TranslateTestCase):
         self.assertEqual(rest[0].keys, ())
         self.assertFalse(made.upcall)
 
+    def test_fragments(self) -> None:
+        """A port is written in whole packets alone: later fragments have none, and of a first one
+        the checksum covers the others."""
+        match = Match.of(in_port=1, eth_type=0x800, ip_proto=6)
+        made = self.made(match, apply(SetField(f.TCP_DST, 80), Output(2)))
+        done = {
+            key.value: [type(action).__name__ for action in actions]
+            for where, actions in made.tail
+            for key in where[0].keys
+            if key.name == "flags"
+        }
+        self.assertEqual(done, {1: ["Mirred"], 3: ["Gact"]})
+        self.assertEqual(
+            [type(action).__name__ for action in made.tail[-1][1]], ["Pedit", "Csum", "Mirred"]
+        )
+
     def test_meter(self) -> None:
         """A meter comes first, and after an action that counts for the rule alone."""
         police = Police(index=7, rate=1000, burst=100)
