@@ -47,10 +47,12 @@ test: $(VENV)/test.stamp
 	@$(TRIAL) $(TESTS)
 
 system-test: $(VENV)/test.stamp $(FAUCET)/stamp
-	@status=0; \
+	@status=0; log=$$(mktemp); \
+	tests/vm/in-kernel $(VM) $(TRIAL) --temp-directory=/tmp/_trial_kernel tests.kernel \
+		>$$log 2>&1 & kernel=$$!; \
 	$(TRIAL) tests.system || status=1; \
-	tests/vm/in-kernel $(VM) $(TRIAL) --temp-directory=/tmp/_trial_kernel tests.kernel || status=1; \
-	exit $$status
+	wait $$kernel || status=1; \
+	cat $$log; rm $$log; exit $$status
 
 osken-long: $(VENV)/test.stamp $(FAUCET)/stamp
 	@$(TRIAL) tests.system.osken_long
