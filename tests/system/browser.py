@@ -39,8 +39,9 @@ class Browser:
         self._directory = tempfile.mkdtemp(prefix="ofagent-chromium-")
         theirs, self._out = os.pipe()
         self._in, answers = os.pipe()
-        # The browser reads commands from descriptor 3 and answers to 4.
-        command = ["sh", "-c", f'exec 3<&{theirs} 4>&{answers}; exec "$@"', "sh", CHROMIUM]
+        # The browser reads commands from descriptor 3 and answers to 4.  A plain sh knows no
+        # descriptors of more than one digit.
+        command = ["bash", "-c", f'exec 3<&{theirs} 4>&{answers}; exec "$@"', "sh", CHROMIUM]
         options = [
             "--headless=new",
             "--no-sandbox",
