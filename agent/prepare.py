@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import attrs
 from twisted.internet.ssl import CertificateOptions
 
-from agent.admin.config import Config
+from agent.admin.config import Config, load
 from agent.admin.config_bridge import BridgeConfig
 from agent.admin.listeners import Listener, bind, close_all
 from agent.admin.schema import MISSING, ConfigError, Place
@@ -116,6 +116,16 @@ def prepare(config: Config, listen: Listen = bind, held: Iterable[Held] = ()) ->
         close_all(sockets.opened)
         raise
     return Prepared(config, bridges, options, fingerprint, control, http, token, sockets.opened)
+
+
+def check(file: str) -> None:
+    """Check a configuration file as far as can be done without opening anything.
+
+    :raises ConfigError: for the first thing that is wrong.
+    """
+    config = load(file)
+    make_drivers(config)
+    certificates(config)
 
 
 def make_drivers(config: Config) -> list[IDriver]:

@@ -25,7 +25,7 @@ from agent.admin.schema import ConfigError
 from agent.admin.vlog import Vlog, for_twistd
 from agent.hangup import Hangup
 from agent.notify import Notifier
-from agent.prepare import Listen, certificates, make_drivers, prepare
+from agent.prepare import Listen, check, prepare
 from agent.service import AgentService, BridgeFactory
 
 DEFAULT_CONFIG: Final = "/etc/ofagent/ofagent.toml"
@@ -50,9 +50,7 @@ class Options(usage.Options):
         """Check, when that is all there is to do: before twistd does anything else."""
         if self["check-config"]:
             try:
-                config = load(self["config"])
-                make_drivers(config)
-                certificates(config)
+                check(self["config"])
             except ConfigError as error:
                 raise SystemExit(f"ofagent: {error}") from None
             sys.stdout.write(f"{self['config']}: right\n")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, TaskStopped
-from twisted.python.failure import Failure
 
+from agent.admin.slices import in_slices
 from agent.admin.unixctl import CommandError
 from agent.connmgr.capture import Captures
 from agent.connmgr.status import ConnectionStatus
 from agent.connmgr.traffic import Traffic
 from agent.ofproto.ofproto import OFProto
-
-SLICE: Final = 0.005
-"""Seconds in which a long answer is prepared before others have their turn."""
 
 T = TypeVar("T")
 
@@ -114,22 +110,9 @@ def collect(clock: IReactorTime, lines: Iterable[str]) -> Deferred[str]:
     """
     found: list[str] = []
 
-    def work() -> Iterable[None]:
+    def work() -> Iterator[None]:
         for line in lines:
             found.append(line)
             yield
 
-    def budget() -> Callable[[], bool]:
-        end = clock.seconds() + SLICE
-        return lambda: clock.seconds() >= end
-
-    cooperator = Cooperator(budget, scheduler=lambda run: clock.callLater(0, run))
-    task = cooperator.cooperate(iter(work()))
-    result: Deferred[str] = Deferred(lambda _: task.stop())
-
-    def failed(failure: Failure) -> None:
-        if not failure.check(TaskStopped):
-            result.errback(failure)
-
-    task.whenDone().addCallbacks(lambda _: result.callback("\n".join(found)), failed)
-    return result
+    return in_slices(clock, work()).addCallback(lambda _: "\n".join(found))

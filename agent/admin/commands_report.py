@@ -6,14 +6,13 @@ It is what ``ofagentctl`` asks, and has the same data as the page: see :mod:`age
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from agent.admin.commands_bridges import Agent, choose
-from agent.admin.flow_search import FlowSearch, SearchError
+from agent.admin.flow_search import DEFAULT_FLOWS, MAX_OFFSET, FlowSearch, SearchError, number
 from agent.admin.report import Report
 from agent.admin.unixctl import CommandError, CommandRegistry
 
@@ -28,17 +27,7 @@ class ReportCommands:
 
     def __init__(self, agent: Agent, clock: IReactorTime) -> None:
         self._agent = agent
-        report = Report(agent, clock)
-        self._report = report
-        self._of_bridge: dict[str, Callable[[str], object]] = {
-            "bridge": report.bridge,
-            "connections": report.connections,
-            "pending": report.pending,
-            "groups": report.groups,
-            "meters": report.meters,
-            "ports": report.ports,
-            "driver": report.driver,
-        }
+        self._report = Report(agent, clock)
 
     def register(self, registry: CommandRegistry) -> None:
         """Add the command."""
@@ -52,9 +41,9 @@ class ReportCommands:
     def _find(self, what: str, bridge: str, words: tuple[str, ...]) -> Any:
         if what in ("agent", "bridges") and not bridge:
             return self._report.agent() if what == "agent" else self._report.bridges()
-        of_bridge = self._of_bridge.get(what)
+        of_bridge = self._report.of_bridge.get(what)
         if what != "flows" and of_bridge is None:
-            known = ", ".join(("agent", "bridges", *self._of_bridge, "flows"))
+            known = ", ".join(("agent", "bridges", *self._report.of_bridge, "flows"))
             raise CommandError(f"WHAT: must be one of {known}, not {what!r}")
         choose(self._agent, bridge)
         if of_bridge is None:
@@ -71,9 +60,9 @@ class ReportCommands:
                 known = ", ".join((*_SEARCH, "offset", "limit"))
                 raise CommandError(f"KEY=VALUE: KEY must be one of {known}, not {word!r}")
             given[key] = value
-        offset = _number(given.pop("offset", "0"), "offset", 1 << 31)
-        limit = _number(given.pop("limit", "100"), "limit", MAX_FLOWS)
         try:
+            offset = number(given, "offset", 0, MAX_OFFSET)
+            limit = number(given, "limit", DEFAULT_FLOWS, MAX_FLOWS)
             search = FlowSearch.parse(given)
         except SearchError as error:
             raise CommandError(f"KEY=VALUE: {error}") from None
@@ -82,9 +71,3 @@ class ReportCommands:
 
 def _written(data: object) -> str:
     return json.dumps(data)
-
-
-def _number(text: str, name: str, most: int) -> int:
-    if not text.isdecimal() or int(text) > most:
-        raise CommandError(f"KEY=VALUE: {name}: must be a number from 0 to {most}, not {text!r}")
-    return int(text)

@@ -9,16 +9,15 @@ it, which is done a few at a time.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, TaskStopped
-from twisted.python.failure import Failure
 
+from agent.admin.slices import in_slices
 from agent.ofproto.ofproto import OFProto
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import FlowTable
@@ -26,8 +25,11 @@ from agent.openflow.match import Match
 from agent.openflow.text import format_instructions, format_match
 from agent.openflow.text_parse import FlowSyntaxError, parse_match
 
-SLICE: Final = 0.005
-"""Seconds for which rules are compared before others have their turn."""
+DEFAULT_FLOWS: Final = 100
+"""How many rules are shown at once unless it is said."""
+
+MAX_OFFSET: Final = 1 << 31
+"""How many rules can be passed over."""
 
 STEP: Final = 50
 """How many rules are compared before the clock is looked at."""
@@ -156,16 +158,15 @@ class FlowSearch:
                 if number % STEP == 0:
                     yield
 
-        def budget() -> Callable[[], bool]:
-            end = clock.seconds() + SLICE
-            return lambda: clock.seconds() >= end
+        return in_slices(clock, work()).addCallback(lambda _: found)
 
-        task = Cooperator(budget, scheduler=lambda run: clock.callLater(0, run)).cooperate(work())
-        result: Deferred[list[tuple[Rule, bool]]] = Deferred(lambda _: task.stop())
 
-        def failed(failure: Failure) -> None:
-            if not failure.check(TaskStopped):
-                result.errback(failure)
+def number(words: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """A word that is a number, such as how many rules are wanted.
 
-        task.whenDone().addCallbacks(lambda _: result.callback(found), failed)
-        return result
+    :raises SearchError: when it is none from 0 to ``most``.
+    """
+    text = words.get(name, str(default))
+    if not text.isdecimal() or int(text) > most:
+        raise SearchError(f"{name}: must be a number from 0 to {most}, not {text!r}")
+    return int(text)

@@ -9,7 +9,7 @@ hardware's word, such as counters, comes as a Deferred.  Nothing here changes an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -45,12 +45,22 @@ _OVER: Final = (State.DONE, State.FAILED)
 class Report:
     """What there is.
 
+    :ivar of_bridge: the reports about one bridge that need no more than its name.
     :param clock: the time that the agent goes by.
     """
 
     def __init__(self, agent: Agent, clock: IReactorTime) -> None:
         self._agent = agent
         self._clock = clock
+        self.of_bridge: dict[str, Callable[[str], object]] = {
+            "bridge": self.bridge,
+            "connections": self.connections,
+            "pending": self.pending,
+            "groups": self.groups,
+            "meters": self.meters,
+            "ports": self.ports,
+            "driver": self.driver,
+        }
 
     # --- the agent -----------------------------------------------------------------------------
 

@@ -241,14 +241,11 @@ class Control:
 def check_config(file: str) -> str:
     """What is wrong with a configuration; empty: nothing."""
     # The agent proper is needed for this alone.
-    from agent.admin.config import load
     from agent.admin.schema import ConfigError
-    from agent.prepare import certificates, make_drivers
+    from agent.prepare import check
 
     try:
-        config = load(file)
-        make_drivers(config)
-        certificates(config)
+        check(file)
     except ConfigError as error:
         return str(error)
     return ""

@@ -8,7 +8,8 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from agent.admin.commands_bridges import SLICE, collect
+from agent.admin.commands_bridges import collect
+from agent.admin.slices import SLICE
 
 
 class CollectTests(SynchronousTestCase):

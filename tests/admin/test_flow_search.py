@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.admin.flow_search import SLICE, FlowSearch, FlowState, SearchError
+from agent.admin.flow_search import FlowSearch, FlowState, SearchError
+from agent.admin.slices import SLICE
 from agent.openflow.match import Match
 from agent.openflow.messages import FlowModCommand
 from tests.ofproto.stage import SwitchTestCase

@@ -17,7 +17,6 @@ An error is JSON too: ``{"error": "..."}``, whose text names the argument.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
@@ -30,7 +29,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from agent.admin.flow_search import FlowSearch, SearchError
+from agent.admin.flow_search import DEFAULT_FLOWS, MAX_OFFSET, FlowSearch, SearchError, number
 from agent.admin.report import Report
 from agent.admin.web.feed import Feed
 
@@ -49,10 +48,6 @@ MAX_FLOWS: Final = 1000
 JSON: Final = b"application/json"
 
 Args = dict[str, str]
-
-
-class ArgumentError(ValueError):
-    """An argument that cannot be; the text names it."""
 
 
 class Root(Resource):
@@ -144,24 +139,16 @@ class Api(Resource):
     def __init__(self, report: Report) -> None:
         Resource.__init__(self)
         self._report = report
-        self._of_bridge: dict[str, Callable[[str, Args], object]] = {
-            "": lambda name, _: report.bridge(name),
-            "connections": lambda name, _: report.connections(name),
-            "pending": lambda name, _: report.pending(name),
-            "flows": self._flows,
-            "groups": lambda name, _: report.groups(name),
-            "meters": lambda name, _: report.meters(name),
-            "ports": lambda name, _: report.ports(name),
-            "driver": lambda name, _: report.driver(name),
-        }
 
     def render_GET(self, request: Any) -> Any:
         """One of the reports."""
         try:
             path = [part.decode() for part in request.postpath]
-            args = {name.decode(): values[-1].decode() for name, values in request.args.items()}
+            given = {name.decode(): values[-1].decode() for name, values in request.args.items()}
         except UnicodeDecodeError:
             return _error(request, HTTPStatus.BAD_REQUEST, "must be UTF-8")
+        # A field of the page's form that is empty is not asked for.
+        args = {name: value for name, value in given.items() if value}
         asked = maybeDeferred(self._find, path, args)
         finished = request.notifyFinish()
         finished.addErrback(lambda _: asked.cancel())
@@ -180,14 +167,17 @@ class Api(Resource):
             case ["bridges"]:
                 return self._report.bridges()
             case ["bridges", name, *rest] if len(rest) < 2:
-                of_bridge = self._of_bridge.get(rest[0] if rest else "")
-                if of_bridge is not None:
-                    return of_bridge(name, args)
+                what = rest[0] if rest else "bridge"
+                if what == "flows":
+                    return self._flows(name, args)
+                of_bridge = self._report.of_bridge.get(what)
+                if of_bridge is not None and rest != ["bridge"]:
+                    return of_bridge(name)
         raise LookupError("/".join(["there is no /api", *path]))
 
     def _flows(self, name: str, args: Args) -> Deferred[Any]:
-        offset = _number(args, "offset", 0, 1 << 31)
-        limit = _number(args, "limit", 100, MAX_FLOWS)
+        offset = number(args, "offset", 0, MAX_OFFSET)
+        limit = number(args, "limit", DEFAULT_FLOWS, MAX_FLOWS)
         return self._report.flows(name, FlowSearch.parse(args), offset, limit)
 
     def _answer(self, data: object, request: Any) -> None:
@@ -203,7 +193,7 @@ class Api(Resource):
             status, text = HTTPStatus.NOT_FOUND, f"there is no bridge {error.args[0]!r}"
         elif isinstance(error, LookupError):
             status, text = HTTPStatus.NOT_FOUND, str(error)
-        elif isinstance(error, ArgumentError | SearchError):
+        elif isinstance(error, SearchError):
             status, text = HTTPStatus.BAD_REQUEST, str(error)
         else:
             self._log.failure("{path} failed", failure, path=request.path)
@@ -216,13 +206,6 @@ class Api(Resource):
         self._log.failure("{path} cannot be answered", failure, path=request.path)
         if not request.finished and not request._disconnected:
             request.loseConnection()
-
-
-def _number(args: Args, name: str, default: int, most: int) -> int:
-    text = args.get(name) or str(default)
-    if not text.isdecimal() or int(text) > most:
-        raise ArgumentError(f"{name}: must be a number from 0 to {most}, not {text!r}")
-    return int(text)
 
 
 def _missing(request: Any) -> bytes:
