@@ -27,6 +27,7 @@ ATTEMPTS: Final = 12
 """How often a request is made whose acknowledgements are lost."""
 ADDING: Final = pack.NLM_F_ACK | pack.NLM_F_CREATE
 REMOVING: Final = pack.NLM_F_ACK | pack.NLM_F_ECHO
+_WORD: Final = (1 << 64) - 1
 
 
 @attrs.frozen
@@ -68,12 +69,17 @@ class Block:
     """A shared block, as what changes are made to.
 
     :ivar number: its number.
+    :ivar pipeline: on which requests about it are made.
     """
 
     def __init__(self, number: int, pipeline: Pipeline) -> None:
         self.number = number
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._reader = Reader()
+
+    def cookie(self, handle: int) -> bytes:
+        """The cookie of a rule's filters: whose they are, and which rule's; 0: no rule's."""
+        return b"ofag" + self.number.to_bytes(4, "big") + (handle & _WORD).to_bytes(8, "big")
 
     def change(self, steps: Sequence[Step], done: Done) -> None:
         """Make a change; ``done`` is called once, later or, if there is nothing to do, at once."""
@@ -102,8 +108,8 @@ class Block:
             if reading is not None and read is not None:
                 read(reading)
 
-        sequence = self._pipeline.sequence()
-        self._pipeline.push(sequence, make(sequence), answered, hear if read else None)
+        sequence = self.pipeline.sequence()
+        self.pipeline.push(sequence, make(sequence), answered, hear if read else None)
 
     def install(self, wanted: Filter, answer: Callable[[int, str], None]) -> None:
         """Put a filter there, in the place of the one with its handle if there is one."""

@@ -8,7 +8,7 @@ sums of what filters had counted each time they were read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -85,6 +85,49 @@ class Entry:
     def counters(self) -> Counters:
         """The rule's."""
         return self.rule.counters
+
+
+class Entries:
+    """The rules that are in a block, by their handles, and their filters, by keys."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._slots: dict[tuple[int, int, int], tuple[Entry, Slot]] = {}
+        self.get = self._entries.get
+        self.find = self._slots.get
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    @property
+    def filters(self) -> int:
+        """How many filters they have together."""
+        return len(self._slots)
+
+    def in_hardware(self) -> int:
+        """How many of these are in hardware, as the kernel said last."""
+        return sum(bool(slot.flags & FilterFlags.IN_HW) for _, slot in self._slots.values())
+
+    def put(self, entry: Entry) -> None:
+        """There is a new one."""
+        self._entries[entry.rule.handle] = entry
+        for slot in entry.slots:
+            self._slots[slot.key] = entry, slot
+
+    def replace(self, old: Entry | None, entry: Entry) -> None:
+        """There is one in the place of another."""
+        if old is not None:
+            self.remove(old)
+        self.put(entry)
+
+    def remove(self, entry: Entry) -> None:
+        """There is one less."""
+        self._entries.pop(entry.rule.handle, None)
+        for slot in entry.slots:
+            self._slots.pop(slot.key, None)
 
 
 class Handles:

@@ -23,14 +23,15 @@ from typing import Final
 import attrs
 
 from agent.openflow import fields as f
-from agent.openflow.actions import ApplyActions, ClearActions, GotoTable, Output
+from agent.openflow.actions import ApplyActions, ClearActions, GotoTable, Instructions, Output
 from agent.openflow.fields import KEY_BITS, Field
 from agent.openflow.match import Match
 from drivers.interfaces import IRule
 from drivers.tcflower import pack
-from drivers.tcflower.changes import ADDING
+from drivers.tcflower.changes import ADDING, Block
 from drivers.tcflower.dump import attributes
-from drivers.tcflower.filters import KEYS, MAX_COOKIE, Filter, Key
+from drivers.tcflower.filters import KEYS, MAX_COOKIE, Filter, FilterFlags, Key
+from drivers.tcflower.translate import Translation
 
 COPIED: Final[dict[str, Field]] = {
     "eth_dst": f.ETH_DST,
@@ -53,6 +54,8 @@ OPEN: Final = reduce(int.__or__, (field.mask for field in COPIED.values()))
 """The bits of a flow key that a template may leave open."""
 KEPT: Final = ~OPEN
 KEY_BYTES: Final = KEY_BITS // 8
+MAX_TEMPLATES: Final = 4096
+"""How many kinds of rules are remembered."""
 _SEQUENCE: Final = 8
 _HANDLE: Final = 24
 
@@ -150,3 +153,53 @@ class Template:
             for key in self._model.keys
         )
         return attrs.evolve(self._model, handle=handle, cookie=cookie, keys=keys)
+
+
+class Templates:
+    """The templates of the rules that were translated, as long as the view is the same."""
+
+    def __init__(self, block: Block, flags: FilterFlags) -> None:
+        """Begin without any.
+
+        :param flags: of all filters.
+        """
+        self._block = block
+        self._flags = flags
+        self._known: dict[tuple[int, ...], tuple[Template, Translation, Instructions]] = {}
+
+    def find(self, rule: IRule) -> tuple[Template, Translation] | None:
+        """The template for rules like this, and what that rule was which it was made of."""
+        known = self._known.get(_shape(rule))
+        return None if known is None else known[:2]
+
+    def learn(self, rule: IRule, wanted: Translation) -> None:
+        """Take down how a rule was done, for those that are alike."""
+        if len(wanted.where) != 1 or wanted.tail or not plain(rule):
+            return
+        (one,) = wanted.filters()
+        model = attrs.evolve(one, flags=self._flags, cookie=self._block.cookie(0))
+        template = Template(model, self._block.number)
+        if template.fits(rule.match.mask):
+            if len(self._known) >= MAX_TEMPLATES:
+                self._known.clear()
+            # The instructions are kept, so that their identity stays theirs.
+            self._known[_shape(rule)] = template, wanted, rule.instructions
+
+    def clear(self) -> None:
+        """What was translated with another view holds no more."""
+        self._known.clear()
+
+
+def _shape(rule: IRule) -> tuple[int, ...]:
+    """What rules have in common that one template is for.
+
+    Equal instructions are mostly one object; where they are not, there is another template.
+    """
+    match = rule.match
+    return (
+        rule.table_id,
+        rule.priority,
+        match.mask,
+        match.value & KEPT,
+        id(rule.instructions),
+    )

@@ -259,7 +259,7 @@ class ForwardingTests(KernelHarness, SynchronousTestCase):
             self.assertEqual(found, taken, match)
             self.run_operations(self.driver, self.host, FakeOperation.delete(rule))
             self.assertEqual(rule.counters.packets, len(taken))
-            self.assertEqual(len(self.driver._slots), 0)
+            self.assertEqual(self.driver.show()["filters"], 0)
 
     def test_rewrites(self) -> None:
         """Each change of a packet is what the software datapath makes of it."""

@@ -16,7 +16,7 @@ from agent.openflow.match import Match
 from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import system
-from drivers.tcflower.driver import CHECK
+from drivers.tcflower.devices import CHECK
 from drivers.tcflower.places import FREE_CHAINS, place
 from drivers.testing import (
     DriverContractTests,

@@ -1,0 +1,154 @@
+"""What a rule was translated to, brought into the kernel: in the place of what is there, all of it
+or nothing.
+
+Nothing is known here of operations and their errors, which is the business of
+:mod:`drivers.tcflower.rules`: what is asked for was done when ``done`` is called with None, and
+otherwise everything is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from drivers.interfaces import IRule
+from drivers.tcflower.changes import Block, Done, Refusal, Step
+from drivers.tcflower.dump import Reading
+from drivers.tcflower.ends import Ends
+from drivers.tcflower.entries import Entries, Entry, Handles, Slot, placed
+from drivers.tcflower.filters import FilterFlags, Filters
+from drivers.tcflower.netlink import LOST
+from drivers.tcflower.template import Template
+from drivers.tcflower.translate import Translation
+
+_WORD = (1 << 64) - 1
+
+
+class Installer:
+    """See the module.
+
+    :ivar entries: what is in the block for rules.
+    :ivar ends: and the tails in which they end.
+    """
+
+    def __init__(self, block: Block, flags: FilterFlags, now: Callable[[], float]) -> None:
+        """Begin with nothing in the block.
+
+        :param flags: of all filters.
+        :param now: the agent's clock.
+        """
+        self.entries = Entries()
+        self.ends = Ends(flags)
+        self._block = block
+        self._flags = flags
+        self._now = now
+        self._handles = Handles()
+        self._cookie = block.cookie(0)[:8]
+
+    def install(self, rule: IRule, wanted: Translation, old: Entry | None, done: Done) -> None:
+        """Have a rule's filters in the place of those that it has.
+
+        :param old: with these; None: it has none.
+        """
+        before = () if old is None else old.slots
+        answers: list[Refusal | None] = []
+        entry = Entry(rule, (), wanted)
+        steps: list[Step] = []
+
+        def answered(refusal: Refusal | None) -> None:
+            """The tail is there or not, and the rule's filters are there or not."""
+            answers.append(refusal)
+            if len(answers) < 2:
+                return
+            told = next((answer for answer in answers if answer is not None), None)
+            if told is None:
+                self.entries.replace(old, entry)
+                self._end_tail(old)
+                done(None)
+            elif refusal is None:
+                # There is no tail for what was changed: change it back.
+                back = [Step(step.old, step.new) for step in reversed(steps)]
+                self._block.change(back, lambda _: failed(told))
+            else:
+                failed(told)
+
+        def failed(refusal: Refusal) -> None:
+            self._end_tail(entry)
+            done(refusal)
+
+        chain = 0
+        if wanted.tail:
+            common = self._block.cookie(0)
+            chain = self.ends.hold(wanted.tail, self._block, common, answered)
+        else:
+            answers.append(None)
+        cookie = self._block.cookie(rule.handle)
+        pairs, gone = placed(wanted.filters(chain), before, self._handles, self._flags, cookie)
+        for slot, former in pairs:
+            read = None if former is None or old is None else self._reads(former, old)
+            steps.append(Step(slot.filter, former.filter if former is not None else None, read))
+        if old is not None:
+            steps += [Step(None, slot.filter, self._reads(slot, old)) for slot in gone]
+        entry.slots = tuple(slot for slot, _ in pairs)
+        self._block.change(steps, answered)
+
+    def install_alike(
+        self, rule: IRule, template: Template, wanted: Translation, done: Done
+    ) -> None:
+        """Have the one filter of a rule that is new, as a template makes it.
+
+        :param wanted: of the rule that the template was made of.
+        """
+        handle = self._handles()
+        cookie = self._cookie + (rule.handle & _WORD).to_bytes(8, "big")
+        match = rule.match
+        slot = Slot((*template.place, handle), lambda: template.filter(handle, cookie, match))
+        entry = Entry(rule, (slot,), wanted)
+
+        def answered(error: int, text: str) -> None:
+            if error == LOST:
+                self._block.change([Step(slot.filter)], told)
+            else:
+                told(Refusal(error, text) if error else None)
+
+        def told(refusal: Refusal | None) -> None:
+            if refusal is None:
+                self.entries.put(entry)
+            done(refusal)
+
+        sequence = self._block.pipeline.sequence()
+        request = template.pack(sequence, handle, cookie, match.value)
+        self._block.pipeline.push(sequence, request, answered)
+
+    def remove(self, entry: Entry, done: Done) -> None:
+        """Take a rule's filters away, with what they have counted in the end."""
+
+        def answered(refusal: Refusal | None) -> None:
+            if refusal is None:
+                self.entries.remove(entry)
+                self._end_tail(entry)
+            done(refusal)
+
+        self._block.change(
+            [Step(None, slot.filter, self._reads(slot, entry)) for slot in entry.slots], answered
+        )
+
+    def put_back(self, entry: Entry, done: Done) -> None:
+        """Install the filters of a rule once more: the block is a new one, and empty."""
+        for slot in entry.slots:
+            slot.packets = slot.bytes = 0
+        tail: Filters = ()
+        if entry.translation is not None and entry.translation.tail:
+            # Several rules may have one tail; to install it again comes to the same.
+            tail = self.ends.filters(entry.translation.tail, self._block.cookie(0))
+        steps = [Step(one) for one in (*tail, *(slot.filter for slot in entry.slots))]
+        self._block.change(steps, done)
+
+    def _end_tail(self, entry: Entry | None) -> None:
+        """A rule does not end in its tail any more."""
+        if entry is not None and entry.translation is not None and entry.translation.tail:
+            self.ends.let_go(entry.translation.tail, self._block)
+
+    def _reads(self, slot: Slot, entry: Entry) -> Callable[[Reading], None]:
+        """What takes the last counters of a filter."""
+        counters = entry.counters
+        return lambda reading: slot.read(reading, counters, self._now())

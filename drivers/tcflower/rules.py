@@ -1,0 +1,252 @@
+"""Operations on rules and groups, and the rules again when what they depend on changes.
+
+A rule is translated with what the bridge is like (:mod:`drivers.tcflower.view`) and brought into
+the kernel (:mod:`drivers.tcflower.installer`).  When a port or a group changes, the rules that
+depend on it are translated again, and where something else comes of it, that takes the place of
+what is there; a rule of which nothing comes any more is degraded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.logger import Logger
+
+from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
+from agent.packet.classifier import Classifier
+from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapabilities
+from drivers.tcflower.actions import SHOT, Gact, TcAction
+from drivers.tcflower.changes import Block, Refusal
+from drivers.tcflower.entries import Entry
+from drivers.tcflower.filters import FilterFlags
+from drivers.tcflower.ground import Ground
+from drivers.tcflower.installer import Installer
+from drivers.tcflower.netlink import explain
+from drivers.tcflower.places import MAX_PRIORITY
+from drivers.tcflower.ports import TcPort
+from drivers.tcflower.template import Templates
+from drivers.tcflower.translate import Translation, translate
+from drivers.tcflower.view import View
+
+Tables = Mapping[int, Classifier[IRule]]
+"""The rules that are in the kernel, for packet-outs, by the number of their table."""
+
+
+def dropped(table_id: int, counted: bool) -> tuple[TcAction, ...]:
+    """What becomes of packets that the kernel cannot handle: those whose TTL has ended, and first
+    fragments whose checksum covers the others."""
+    return (Gact(SHOT),)
+
+
+class Rules:
+    """The rules of a bridge in its block.
+
+    :ivar installer: has what is in the kernel for them.
+    :ivar ground: and what is there besides.
+    :ivar refused: how many operations were refused.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        block: Block,
+        ports: Sequence[TcPort],
+        tables: Tables,
+        sizes: Sequence[TableCapabilities],
+        flags: FilterFlags,
+        host: IDriverHost,
+    ) -> None:
+        """Begin without any, with the ports as they are."""
+        self.installer = Installer(block, flags, host.now)
+        self.ground = Ground(_closed(ports), flags, block.cookie(0))
+        self.refused = 0
+        self._block = block
+        self._ports = ports
+        self._tables = tables
+        self._sizes = {table.table_id: table.max_entries for table in sizes}
+        self._host = host
+        self._entries = self.installer.entries
+        self._groups: dict[int, IGroup] = {}
+        self._templates = Templates(block, flags)
+        self._view = self._seen()
+        self._turn: Any = None
+
+    def stop(self) -> None:
+        """Translate nothing any more."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+
+    # Operations.
+
+    def set(self, operation: IOperation) -> None:
+        """Have a rule as it shall be."""
+        rule = operation.rule
+        old = self._entries.get(rule.handle)
+        table = self._tables[rule.table_id]
+        if old is None:
+            if table.count >= self._sizes[rule.table_id]:
+                operation.complete(OpenFlowError(TABLE_FULL, f"{table.count} rules"))
+                return
+            known = self._templates.find(rule)
+            if known is not None:
+                self.installer.install_alike(rule, *known, partial(self._was_set, operation, None))
+                return
+        try:
+            wanted = self._translate(rule)
+        except OpenFlowError as error:
+            self.refused += 1
+            operation.complete(error)
+            return
+        for one in self.ground.prepare(rule):
+            self._block.install(one, self._ground_answered)
+        former = None if old is None else old.rule
+        self.installer.install(rule, wanted, old, partial(self._was_set, operation, former))
+        self._templates.learn(rule, wanted)
+
+    def _was_set(
+        self, operation: IOperation, former: IRule | None, refusal: Refusal | None
+    ) -> None:
+        if refusal is None:
+            self._tables[operation.rule.table_id].put(operation.rule)
+            operation.complete()
+        else:
+            self.refused += 1
+            if refusal.broken and former is not None:
+                self._host.degraded(former.handle, str(refusal))
+            operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
+
+    def delete(self, operation: IOperation) -> None:
+        """Have a rule no more."""
+        rule = operation.rule
+        entry = self._entries.get(rule.handle)
+        if entry is None:
+            operation.complete()
+            return
+
+        def answered(refusal: Refusal | None) -> None:
+            if refusal is None:
+                self._tables[rule.table_id].remove(rule.match, rule.priority)
+                operation.complete()
+            else:
+                operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
+
+        self.installer.remove(entry, answered)
+
+    def set_group(self, number: int, group: IGroup | None, done: Callable[[], None]) -> None:
+        """Have a group as it shall be, and the rules that lead there.
+
+        :param group: None: it shall be no more.
+        :param done: called when that is so, at once or later.
+        """
+        if group is None:
+            self._groups.pop(number, None)
+        else:
+            self._groups[number] = group
+        self._view = self._seen()
+        waiting = [
+            entry
+            for entry in self._entries
+            if entry.translation is not None and number in entry.translation.groups
+        ]
+        left = len(waiting) + 1
+
+        def ready() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                done()
+
+        for entry in waiting:
+            self._again(entry, ready)
+        ready()
+
+    def _translate(self, rule: IRule) -> Translation:
+        """What a rule is in the kernel.
+
+        :raises OpenFlowError: when it cannot be there.
+        """
+        if rule.priority > MAX_PRIORITY:
+            # It outputs to NORMAL, and the like.
+            raise OpenFlowError(BAD_OUT_PORT, "tc flower cannot do what the agent itself asks for")
+        return translate(rule, self._view)
+
+    def _ground_answered(self, error: int, text: str) -> None:
+        if error:
+            self._log.error("tc flower: {why}", why=explain(error, text))
+
+    # What they depend on.
+
+    def ports_changed(self) -> None:
+        """Translate all rules again that depend on ports, after this turn."""
+        if self._turn is None:
+            self._turn = self._host.reactor.callLater(0, self._look_again)
+
+    def _look_again(self) -> None:
+        self._turn = None
+        install, remove = self.ground.change(_closed(self._ports))
+        for one in install:
+            self._block.install(one, self._ground_answered)
+        for one in remove:
+            self._block.remove(one, self._ground_answered)
+        view = self._seen()
+        if view == self._view:
+            return
+        self._view = view
+        for entry in list(self._entries):
+            if entry.translation is not None and entry.translation.ports:
+                self._again(entry, lambda: None)
+
+    def _seen(self) -> View:
+        """The ports and groups as they are now."""
+        # What was translated with another view holds no more.
+        self._templates.clear()
+        views = {port.number: port.view() for port in self._ports if port.ifindex}
+        return View(views, self._groups, upcall=dropped)
+
+    def _again(self, entry: Entry, ready: Callable[[], None]) -> None:
+        """Translate a rule again, and change what has become of it."""
+        try:
+            wanted = self._translate(entry.rule)
+        except OpenFlowError as error:
+            self._host.degraded(entry.rule.handle, str(error))
+            ready()
+            return
+        if wanted == entry.translation:
+            ready()
+            return
+
+        def answered(refusal: Refusal | None) -> None:
+            if refusal is not None:
+                self._host.degraded(entry.rule.handle, str(refusal))
+            ready()
+
+        self.installer.install(entry.rule, wanted, entry, answered)
+
+    # A block that is a new one.
+
+    def put_back(self) -> None:
+        """Install everything: the block is a new one, and empty."""
+        for one in self.ground.filters():
+            self._block.install(one, self._ground_answered)
+        for entry in self._entries:
+            self.installer.put_back(entry, partial(self._was_put_back, entry))
+
+    def _was_put_back(self, entry: Entry, refusal: Refusal | None) -> None:
+        if refusal is None:
+            self._host.restored(entry.rule.handle)
+        else:
+            self._host.degraded(entry.rule.handle, str(refusal))
+
+    def lost(self, why: str) -> None:
+        """Nothing of what was confirmed is there any more."""
+        for entry in self._entries:
+            self._host.degraded(entry.rule.handle, why)
+
+
+def _closed(ports: Sequence[TcPort]) -> dict[str, int]:
+    """The devices from which nothing is taken."""
+    return {port.name: port.ifindex for port in ports if port.closed and port.ifindex}
