@@ -159,6 +159,17 @@ class IFaultInjection(Interface):
         """
 
 
+class IChecking(Interface):
+    """A driver that can compare what the hardware has with the flow tables (``driver/check``)."""
+
+    def check() -> Deferred[Sequence[str]]:
+        """Compare, without holding anybody up for long.
+
+        What is in flight meanwhile is not told of.  Fires with one line for each thing that is
+        wrong; none: nothing is.  Fails with :exc:`OSError` when the hardware cannot be read.
+        """
+
+
 class IClog(Interface):
     """A driver whose hardware can be halted and set going again (``ofproto/clog``).
 

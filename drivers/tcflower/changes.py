@@ -21,13 +21,13 @@ from twisted.logger import Logger
 from drivers.tcflower import pack
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
+from drivers.tcflower.found import cookie_of
 from drivers.tcflower.netlink import LOST, Pipeline, explain
 
 ATTEMPTS: Final = 12
 """How often a request is made whose acknowledgements are lost."""
 ADDING: Final = pack.NLM_F_ACK | pack.NLM_F_CREATE
 REMOVING: Final = pack.NLM_F_ACK | pack.NLM_F_ECHO
-_WORD: Final = (1 << 64) - 1
 
 
 @attrs.frozen
@@ -79,7 +79,11 @@ class Block:
 
     def cookie(self, handle: int) -> bytes:
         """The cookie of a rule's filters: whose they are, and which rule's; 0: no rule's."""
-        return b"ofag" + self.number.to_bytes(4, "big") + (handle & _WORD).to_bytes(8, "big")
+        return cookie_of(self.number, handle)
+
+    def ask_all(self, sequence: int) -> bytes:
+        """The request for a dump of all its filters."""
+        return pack.message(pack.RTM_GETTFILTER, pack.NLM_F_DUMP, sequence, self.number, (0, 0, 0))
 
     def change(self, steps: Sequence[Step], done: Done) -> None:
         """Make a change; ``done`` is called once, later or, if there is nothing to do, at once."""

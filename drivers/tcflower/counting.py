@@ -42,7 +42,7 @@ class Counting:
         if not slots:
             return succeed(None)
         if len(slots) > FEW:
-            return self._dumper.dump(self._ask_all, self._taker())
+            return self._dumper.dump(self._block.ask_all, self._taker())
         done: Deferred[None] = Deferred()
         waiting = len(slots)
 
@@ -62,10 +62,6 @@ class Counting:
                 ),
             )
         return done
-
-    def _ask_all(self, sequence: int) -> bytes:
-        number = self._block.number
-        return pack.message(pack.RTM_GETTFILTER, pack.NLM_F_DUMP, sequence, number, (0, 0, 0))
 
     def _taker(self) -> Callable[[bytes, int, int, int], None]:
         """What takes the messages of a dump."""

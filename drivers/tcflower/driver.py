@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
+from drivers.abilities import IChecking
 from drivers.interfaces import (
     Capabilities,
     Entry,
@@ -55,6 +56,7 @@ from drivers.tcflower.abilities import (
     SET_ACTIONS,
 )
 from drivers.tcflower.changes import Block
+from drivers.tcflower.check import Checker
 from drivers.tcflower.counting import Counting
 from drivers.tcflower.devices import Devices
 from drivers.tcflower.filters import BOTH, FilterFlags
@@ -78,7 +80,7 @@ def block_of(bridge: str) -> int:
     return 0x0F000000 | zlib.crc32(bridge.encode()) & 0xFFFFFF
 
 
-@implementer(IDriver)
+@implementer(IDriver, IChecking)
 class TcFlowerDriver(Datapath):
     """See the module."""
 
@@ -87,6 +89,7 @@ class TcFlowerDriver(Datapath):
     _rules: Rules
     _devices: Devices
     _counting: Counting
+    _checker: Checker
 
     def __init__(
         self,
@@ -130,6 +133,7 @@ class TcFlowerDriver(Datapath):
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
         self._counting = Counting(block, entries, self._dumper, host.now)
+        self._checker = Checker(block, ports, self._rules, self._flags, self._dumper, host)
         try:
             self._devices.take_over()
             self._requests.open(host.reactor)
@@ -187,6 +191,10 @@ class TcFlowerDriver(Datapath):
     def table_stats(self) -> Deferred[Mapping[int, TableCounters]]:
         """The kernel does not count by table."""
         return succeed({})
+
+    def check(self) -> Deferred[Sequence[str]]:
+        """See :class:`drivers.abilities.IChecking`."""
+        return self._checker.check()
 
     def show(self) -> Mapping[str, object]:
         """How much is in the kernel, and where."""

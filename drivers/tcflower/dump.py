@@ -87,6 +87,12 @@ def attributes(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
         start += length + 3 & ~3
 
 
+def payloads(data: bytes, start: int = 0, end: int | None = None) -> dict[int, bytes]:
+    """The payloads of the attributes in a nest, by number."""
+    size = len(data) if end is None else end
+    return {number: data[begin:finish] for number, begin, finish in attributes(data, start, size)}
+
+
 class _Place(NamedTuple):
     """Where a value is in a message: ``format`` is of :mod:`struct`."""
 

@@ -64,6 +64,13 @@ class Ends:
             steps = [Step(None, one) for one in tail_filters(gone, self._flags, b"")]
             block.change(steps, lambda refusal: self._tails.freed(chain))
 
+    def chain(self, tail: Tail) -> int:
+        """Where a tail is.
+
+        :raises KeyError: when no rule holds it.
+        """
+        return self._tails.chain(tail)
+
     def filters(self, tail: Tail, cookie: bytes) -> Filters:
         """The filters of a tail that some rule holds, for a block that is a new one."""
         return tail_filters(filters_of(tail, self._tails.chain(tail)), self._flags, cookie)

@@ -17,6 +17,7 @@ from agent.packet.protocols import ETH_HEADER_LEN
 from drivers.interfaces import Counters, IRule
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.filters import Filter, FilterFlags, Filters
+from drivers.tcflower.found import marked
 from drivers.tcflower.translate import Translation
 
 MAX_HANDLE: Final = 0x7FFFFFFF
@@ -156,7 +157,7 @@ def placed(
     for one in wanted:
         former = there.pop(identity(one), None)
         handle = handles() if former is None else former.filter.handle
-        made = attrs.evolve(one, handle=handle, flags=flags, cookie=cookie)
+        made = attrs.evolve(one, handle=handle, flags=flags, cookie=marked(cookie, one))
         pairs.append((Slot.of(made), former))
     return pairs, list(there.values())
 
@@ -169,6 +170,6 @@ def identity(one: Filter) -> tuple[object, ...]:
 def tail_filters(filters: Filters, flags: FilterFlags, cookie: bytes) -> Filters:
     """The filters of a tail with handles: the same each time, for they are not remembered."""
     return tuple(
-        attrs.evolve(one, handle=number, flags=flags, cookie=cookie)
+        attrs.evolve(one, handle=number, flags=flags, cookie=marked(cookie, one))
         for number, one in enumerate(filters, 1)
     )

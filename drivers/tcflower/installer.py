@@ -9,6 +9,7 @@ otherwise everything is as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from drivers.interfaces import IRule
 from drivers.tcflower.changes import Block, Done, Refusal, Step
@@ -16,11 +17,12 @@ from drivers.tcflower.dump import Reading
 from drivers.tcflower.ends import Ends
 from drivers.tcflower.entries import Entries, Entry, Handles, Slot, placed
 from drivers.tcflower.filters import FilterFlags, Filters
+from drivers.tcflower.found import RULE_BITS
 from drivers.tcflower.netlink import LOST
 from drivers.tcflower.template import Template
 from drivers.tcflower.translate import Translation
 
-_WORD = (1 << 64) - 1
+_RULE: Final = (1 << RULE_BITS) - 1
 
 
 class Installer:
@@ -42,7 +44,6 @@ class Installer:
         self._flags = flags
         self._now = now
         self._handles = Handles()
-        self._cookie = block.cookie(0)[:8]
 
     def install(self, rule: IRule, wanted: Translation, old: Entry | None, done: Done) -> None:
         """Have a rule's filters in the place of those that it has.
@@ -99,7 +100,7 @@ class Installer:
         :param wanted: of the rule that the template was made of.
         """
         handle = self._handles()
-        cookie = self._cookie + (rule.handle & _WORD).to_bytes(8, "big")
+        cookie = template.mark + (rule.handle & _RULE).to_bytes(6, "big")
         match = rule.match
         slot = Slot((*template.place, handle), lambda: template.filter(handle, cookie, match))
         entry = Entry(rule, (slot,), wanted)

@@ -28,6 +28,7 @@ from drivers.tcflower.places import MAX_PRIORITY
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.template import Templates
 from drivers.tcflower.translate import Translation, translate
+from drivers.tcflower.turns import Turns
 from drivers.tcflower.view import View
 
 Tables = Mapping[int, Classifier[IRule]]
@@ -72,6 +73,7 @@ class Rules:
         self._groups: dict[int, IGroup] = {}
         self._templates = Templates(block, flags)
         self._view = self._seen()
+        self._turns = Turns()
         self._turn: Any = None
 
     def stop(self) -> None:
@@ -85,56 +87,76 @@ class Rules:
     def set(self, operation: IOperation) -> None:
         """Have a rule as it shall be."""
         rule = operation.rule
+        if not self._turns.begin(rule.handle, partial(self.set, operation)):
+            return
         old = self._entries.get(rule.handle)
         table = self._tables[rule.table_id]
+        former = None if old is None else old.rule
+        done = partial(self._was_set, operation, former, self._view)
         if old is None:
             if table.count >= self._sizes[rule.table_id]:
-                operation.complete(OpenFlowError(TABLE_FULL, f"{table.count} rules"))
+                self._end(operation, OpenFlowError(TABLE_FULL, f"{table.count} rules"))
                 return
             known = self._templates.find(rule)
             if known is not None:
-                self.installer.install_alike(rule, *known, partial(self._was_set, operation, None))
+                self.installer.install_alike(rule, *known, done)
                 return
         try:
-            wanted = self._translate(rule)
+            wanted = self.translate(rule)
         except OpenFlowError as error:
             self.refused += 1
-            operation.complete(error)
+            self._end(operation, error)
             return
         for one in self.ground.prepare(rule):
             self._block.install(one, self._ground_answered)
-        former = None if old is None else old.rule
-        self.installer.install(rule, wanted, old, partial(self._was_set, operation, former))
+        self.installer.install(rule, wanted, old, done)
         self._templates.learn(rule, wanted)
 
     def _was_set(
-        self, operation: IOperation, former: IRule | None, refusal: Refusal | None
+        self, operation: IOperation, former: IRule | None, view: View, refusal: Refusal | None
     ) -> None:
+        """The filters of a rule are there or not.
+
+        :param view: what it was translated with.
+        """
+        rule = operation.rule
         if refusal is None:
-            self._tables[operation.rule.table_id].put(operation.rule)
-            operation.complete()
-        else:
-            self.refused += 1
-            if refusal.broken and former is not None:
-                self._host.degraded(former.handle, str(refusal))
-            operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
+            self._tables[rule.table_id].put(rule)
+            entry = self._entries.get(rule.handle)
+            if entry is None or view is self._view:
+                self._end(operation)
+            else:
+                # Something has changed meanwhile.
+                self._renew(entry, partial(self._end, operation))
+            return
+        self.refused += 1
+        if refusal.broken and former is not None:
+            self._host.degraded(former.handle, str(refusal))
+        self._end(operation, OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
 
     def delete(self, operation: IOperation) -> None:
         """Have a rule no more."""
         rule = operation.rule
+        if not self._turns.begin(rule.handle, partial(self.delete, operation)):
+            return
         entry = self._entries.get(rule.handle)
         if entry is None:
-            operation.complete()
+            self._end(operation)
             return
 
         def answered(refusal: Refusal | None) -> None:
             if refusal is None:
                 self._tables[rule.table_id].remove(rule.match, rule.priority)
-                operation.complete()
+                self._end(operation)
             else:
-                operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
+                error = OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}")
+                self._end(operation, error)
 
         self.installer.remove(entry, answered)
+
+    def _end(self, operation: IOperation, error: OpenFlowError | None = None) -> None:
+        self._turns.end(operation.rule.handle)
+        operation.complete(error)
 
     def set_group(self, number: int, group: IGroup | None, done: Callable[[], None]) -> None:
         """Have a group as it shall be, and the rules that lead there.
@@ -148,7 +170,7 @@ class Rules:
             self._groups[number] = group
         self._view = self._seen()
         waiting = [
-            entry
+            entry.rule.handle
             for entry in self._entries
             if entry.translation is not None and number in entry.translation.groups
         ]
@@ -160,11 +182,11 @@ class Rules:
             if not left:
                 done()
 
-        for entry in waiting:
-            self._again(entry, ready)
+        for handle in waiting:
+            self._again(handle, ready)
         ready()
 
-    def _translate(self, rule: IRule) -> Translation:
+    def translate(self, rule: IRule) -> Translation:
         """What a rule is in the kernel.
 
         :raises OpenFlowError: when it cannot be there.
@@ -198,7 +220,7 @@ class Rules:
         self._view = view
         for entry in list(self._entries):
             if entry.translation is not None and entry.translation.ports:
-                self._again(entry, lambda: None)
+                self._again(entry.rule.handle, lambda: None)
 
     def _seen(self) -> View:
         """The ports and groups as they are now."""
@@ -207,10 +229,25 @@ class Rules:
         views = {port.number: port.view() for port in self._ports if port.ifindex}
         return View(views, self._groups, upcall=dropped)
 
-    def _again(self, entry: Entry, ready: Callable[[], None]) -> None:
+    def _again(self, handle: int, ready: Callable[[], None]) -> None:
+        """Translate a rule again when nothing else is done to it, if it is still there then."""
+        if not self._turns.begin(handle, partial(self._again, handle, ready)):
+            return
+
+        def renewed() -> None:
+            self._turns.end(handle)
+            ready()
+
+        entry = self._entries.get(handle)
+        if entry is None:
+            renewed()
+        else:
+            self._renew(entry, renewed)
+
+    def _renew(self, entry: Entry, ready: Callable[[], None]) -> None:
         """Translate a rule again, and change what has become of it."""
         try:
-            wanted = self._translate(entry.rule)
+            wanted = self.translate(entry.rule)
         except OpenFlowError as error:
             self._host.degraded(entry.rule.handle, str(error))
             ready()

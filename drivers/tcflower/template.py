@@ -31,6 +31,7 @@ from drivers.tcflower import pack
 from drivers.tcflower.changes import ADDING, Block
 from drivers.tcflower.dump import attributes
 from drivers.tcflower.filters import KEYS, MAX_COOKIE, Filter, FilterFlags, Key
+from drivers.tcflower.found import marked
 from drivers.tcflower.translate import Translation
 
 COPIED: Final[dict[str, Field]] = {
@@ -76,6 +77,7 @@ class Template:
     """The request for one filter, with holes.
 
     :ivar place: the chain and the pref of its filters.
+    :ivar mark: what their cookies begin with, up to the number of the rule.
     """
 
     def __init__(self, model: Filter, block: int) -> None:
@@ -86,6 +88,7 @@ class Template:
         if len(model.cookie) != MAX_COOKIE:
             raise ValueError("a template needs the room of a cookie")
         self.place = model.chain, model.pref
+        self.mark = model.cookie[:-6]
         self._model = model
         self._names = [key.name for key in model.keys if key.name in COPIED]
         request = pack.new_filter(model, block, ADDING, 0)
@@ -177,7 +180,7 @@ class Templates:
         if len(wanted.where) != 1 or wanted.tail or not plain(rule):
             return
         (one,) = wanted.filters()
-        model = attrs.evolve(one, flags=self._flags, cookie=self._block.cookie(0))
+        model = attrs.evolve(one, flags=self._flags, cookie=marked(self._block.cookie(0), one))
         template = Template(model, self._block.number)
         if template.fits(rule.match.mask):
             if len(self._known) >= MAX_TEMPLATES:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import Logger
-from zope.interface import alsoProvides
+from zope.interface import alsoProvides, implementer
 
 import agent
 from agent.admin.commands import commands
@@ -19,9 +20,24 @@ from agent.admin.schema import ConfigError
 from agent.admin.unixctl import CommandError
 from agent.admin.vlog import StreamDestination, Vlog
 from agent.openflow.messages import FlowModCommand
-from drivers.abilities import IForwardingDatabase, ITracing
+from drivers.abilities import IChecking, IForwardingDatabase, ITracing
+from drivers.testing import ScriptableDriver
 from tests.admin.agents import CommandCase, FakeAgent, FakeBridge, FaultyDriver
 from tests.ofproto.stage import SwitchTestCase
+
+
+@implementer(IChecking)
+class CheckingDriver(ScriptableDriver):
+    """A driver that can read its hardware.
+
+    :ivar wrong: what it finds there.
+    """
+
+    wrong: Deferred[Sequence[str]] = succeed([])
+
+    def check(self) -> Deferred[Sequence[str]]:
+        """See :class:`drivers.abilities.IChecking`."""
+        return self.wrong
 
 
 class AllTests(CommandCase):
@@ -40,6 +56,7 @@ class AllTests(CommandCase):
                 "bridge/dump-flows": "BRIDGE",
                 "coverage/read-counter": "COUNTER",
                 "coverage/show": "",
+                "driver/check": "BRIDGE",
                 "driver/fault": "BRIDGE WORD...",
                 "driver/show": "[BRIDGE]",
                 "exit": "",
@@ -166,6 +183,23 @@ class DriverTests(SwitchTestCase, CommandCase):
         self.assertEqual(self.run_command("driver/show", "br0"), shown)
         self.assertIn("BRIDGE", self.command_refused("driver/show", "br9"))
         self.run_to_end()
+
+    def test_check(self) -> None:
+        """What is wrong in the hardware is told line by line; that nothing is, in words; and that
+        it cannot be read, as an error."""
+        driver = self.switch.driver = CheckingDriver()
+        self.assertIn("has what", self.run_command("driver/check", "br0"))
+        driver.wrong = succeed(["a rule is missing", "so is another"])
+        self.assertEqual(
+            self.run_command("driver/check", "br0"), "a rule is missing\nso is another"
+        )
+        driver.wrong = fail(OSError(1, "not now"))
+        self.assertIn("not now", self.command_refused("driver/check", "br0"))
+        self.switch.driver = ScriptableDriver()
+        self.assertEqual(
+            self.command_refused("driver/check", "br0"),
+            "BRIDGE: no driver that can read its hardware: br0 (scriptable)",
+        )
 
     def test_fault(self) -> None:
         """Words go to the driver of the bridge as they are; what it does not understand is an

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 from typing import Any
 
@@ -10,7 +11,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from drivers.software.system import SYSTEM
-from drivers.tcflower import describe, nla, pack
+from drivers.tcflower import describe, found, nla, pack
 from drivers.tcflower.actions import SHOT, Gact, Mirred, Police, Skbedit, TcAction
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter, FilterFlags
@@ -150,6 +151,33 @@ class MessageTests(MessageCase):
                     # Of a filter about tags the kernel says only the innermost EtherType.
                     if not (name.endswith("ETH_TYPE") and one.key("vlan_id")):
                         self.assertEqual(options.get(name), value, (name, one))
+
+    def test_compared(self) -> None:
+        """Every filter that comes back is told to be what was asked for, and no other."""
+        wanted = [
+            attrs.evolve(one, cookie=found.marked(found.cookie_of(BLOCK, 1), one))
+            for one in self.wanted()
+        ]
+        self.send(*wanted)
+        there: dict[int, found.Found] = {}
+
+        def take(data: bytes, kind: int, at: int, length: int) -> None:
+            one = found.read(data, at, length)
+            if one is not None:
+                there[one.key[2]] = one
+
+        result(self.reactor, self.dumper.dump(self.request, take))
+        for one in wanted:
+            should = found.of(one)
+            wrong = found.difference(should, there[one.handle])
+            self.assertEqual(wrong, "", (one, should, there[one.handle]))
+            self.assertTrue(there[one.handle].ours(BLOCK))
+        identities = {one.identity for one in there.values()}
+        self.assertEqual(len(identities), len(wanted))
+        actions = [there[one.handle] for one in wanted if one.chain == 2]
+        for one, other in itertools.permutations(wanted[-len(actions) :], 2):
+            should = attrs.evolve(found.of(one), keys=there[other.handle].keys)
+            self.assertNotEqual(found.difference(should, there[other.handle]), "", (one, other))
 
     def same_actions(self, sent: Any, found: Any, one: Filter) -> None:
         """The actions which came back are those that were sent."""

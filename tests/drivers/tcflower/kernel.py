@@ -12,14 +12,14 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
-import attrs
-
 from drivers.software.link import IFINFOMSG as _ifinfo
 from drivers.software.link import RTM_GETLINK
-from drivers.tcflower import nla, pack, qdisc
+from drivers.tcflower import pack, qdisc
+from drivers.tcflower.dump import payloads
 from drivers.tcflower.netlink import NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR
 from drivers.tcflower.qdisc import CLSACT_PARENT, RTM_DELQDISC, RTM_GETQDISC
 from tests.drivers.software.kernel import FakeDescriptor, FakeKernel, FakeNetlink, error
+from tests.drivers.tcflower.telling import Installed, filter_message
 
 ROOM: Final = 300
 """Acknowledgements that fit into a receive buffer."""
@@ -27,27 +27,6 @@ PIECE: Final = 20
 """Filters in a piece of a dump."""
 
 _error = Struct("=i")
-_stats = Struct("=QIxxxx")
-_times = Struct("=QQQQ")
-
-
-@attrs.define(eq=False)
-class Installed:
-    """A filter in the kernel.
-
-    :ivar key: its chain, pref and handle.
-    :ivar what: what it compares: filters of one pref must differ in it.
-    """
-
-    key: tuple[int, int, int]
-    what: str
-    kind: str
-    cookie: bytes
-    flags: int
-    packets: int = 0
-    bytes: int = 0
-    age: int = 0
-    in_hw_count: int = 0
 
 
 class FakeTcKernel(FakeKernel):
@@ -93,16 +72,15 @@ class FakeTcKernel(FakeKernel):
         """Carry a request out; returns an error number and a text."""
         self.requests += 1
         if pack.RTM_NEWTFILTER <= kind <= pack.RTM_GETTFILTER:
-            decoded = nla.decode(message)
-            block = self.blocks.get(decoded["parent"])
-            if decoded["index"] != pack.BLOCK or block is None:
+            number, key = about(message)
+            block = self.blocks.get(number)
+            if block is None:
                 return errno.EINVAL, "Specified block does not exist"
-            key = (decoded.get_attr("TCA_CHAIN") or 0, decoded["info"] >> 16, decoded["handle"])
             if kind == pack.RTM_GETTFILTER:
                 return (0, "") if key in block else (errno.ENOENT, "")
             if kind == pack.RTM_DELTFILTER:
                 return (0, "") if block.pop(key, None) else (errno.ENOENT, "")
-            return self.install(block, key, flags, decoded)
+            return self.install(block, key, flags, message)
         _, index, _, parent, _ = pack.TCMSG.unpack_from(message, pack.HEADER.size)
         if index not in {device.index for device in self.devices.values()}:
             return errno.ENODEV, ""
@@ -115,52 +93,42 @@ class FakeTcKernel(FakeKernel):
             return errno.EINVAL, ""
         if index in self.qdiscs:
             return errno.EEXIST, "Exclusivity flag on, cannot modify"
-        asked = nla.decode(message)
-        self.qdiscs[index] = asked.get_attr("TCA_INGRESS_BLOCK")
+        asked = payloads(message, pack.FIRST)
+        self.qdiscs[index] = int.from_bytes(asked[qdisc.INGRESS_BLOCK], pack.ORDER)
         self.blocks.setdefault(self.qdiscs[index], {})
         return 0, ""
 
     def find(self, message: bytes) -> tuple[Installed, int] | None:
         """The filter that a message is about, and its block."""
-        decoded = nla.decode(message)
-        key = (decoded.get_attr("TCA_CHAIN") or 0, decoded["info"] >> 16, decoded["handle"])
-        found = self.blocks.get(decoded["parent"], {}).get(key)
-        return None if found is None else (found, decoded["parent"])
+        number, key = about(message)
+        found = self.blocks.get(number, {}).get(key)
+        return None if found is None else (found, number)
 
     def install(
-        self, block: dict[tuple[int, int, int], Installed], key: Any, flags: int, decoded: Any
+        self, block: dict[tuple[int, int, int], Installed], key: Any, flags: int, message: bytes
     ) -> tuple[int, str]:
         """A filter shall be there."""
         code, text = self.refuse(key)
         if code:
             return code, text
-        options = decoded.get_attr("TCA_OPTIONS")
-        wanted = options.get_attr("TCA_FLOWER_FLAGS") or 0
+        options = payloads(payloads(message, pack.FIRST)[pack.OPTIONS])
+        wanted = int.from_bytes(options[pack.FLOWER_FLAGS], pack.ORDER)
         if wanted & 2 and not self.offloads:
             return errno.EOPNOTSUPP, "Offload is not supported"
         if key in block and flags & pack.NLM_F_EXCL:
             return errno.EEXIST, "Filter already exists"
-        what = repr(
-            [slot[:2] for slot in options["attrs"] if "KEY" in slot[0] or "INDEV" in slot[0]]
-        )
-        first = options.get_attr("TCA_FLOWER_ACT").get_attr("TCA_ACT_1")
+        hardware = self.offloads and not wanted & 1
+        made = Installed(key, options, wanted | (4 if hardware else 8), in_hw_count=int(hardware))
         for other, installed in block.items():
-            if other[:2] == key[:2] and other != key and installed.what == what:
+            if other[:2] == key[:2] and other != key and installed.what == made.what:
                 return errno.EEXIST, ""
-        block[key] = Installed(
-            key,
-            what,
-            first.get_attr("TCA_ACT_KIND"),
-            first.get_attr("TCA_ACT_COOKIE") or b"",
-            wanted | (4 if self.offloads and not wanted & 1 else 8),
-            in_hw_count=int(self.offloads and not wanted & 1),
-        )
+        block[key] = made
         return 0, ""
 
     def hit(self, installed: Installed, packets: int, octets: int) -> None:
         """Packets were matched; ``octets`` without Ethernet headers."""
         installed.packets += packets
-        installed.bytes += octets
+        installed.octets += octets
         installed.age = 0
 
 
@@ -219,30 +187,12 @@ class FakeTcNetlink(FakeNetlink):
         self.queue.append(pack.HEADER.pack(20, NLMSG_DONE, 2, sequence, 0) + bytes(4))
 
 
-def filter_message(installed: Installed, block: int, sequence: int = 0) -> bytes:
-    """What a dump says of a filter."""
-    chain, pref, handle = installed.key
-    statistics = pack.attribute(1, _stats.pack(installed.bytes, installed.packets))
-    if installed.in_hw_count:
-        statistics += pack.attribute(7, _stats.pack(installed.bytes, installed.packets))
-    times = pack.attribute(1, _times.pack(0, installed.age, 0, 0))
-    action = (
-        pack.string(pack.ACT_KIND, installed.kind)
-        + pack.attribute(pack.ACT_STATS, statistics)
-        + (pack.attribute(pack.ACT_COOKIE, installed.cookie) if installed.cookie else b"")
-        + pack.attribute(pack.ACT_OPTIONS, times)
-    )
-    options = (
-        pack.attribute(pack.FLOWER_FLAGS, installed.flags.to_bytes(4, "little"))
-        + pack.attribute(86, installed.in_hw_count.to_bytes(4, "little"))
-        + pack.attribute(pack.FLOWER_ACT, pack.attribute(1, action))
-    )
-    body = (
-        pack.string(pack.KIND, "flower")
-        + pack.attribute(pack.CHAIN, chain.to_bytes(4, "little"))
-        + pack.attribute(pack.OPTIONS, options)
-    )
-    return pack.message(pack.RTM_NEWTFILTER, 2, sequence, block, (handle, pref, 3), body)
+def about(message: bytes) -> tuple[int, tuple[int, int, int]]:
+    """The block that a message is about, and of the filter the chain, pref and handle."""
+    _, device, handle, block, info = pack.TCMSG.unpack_from(message, pack.HEADER.size)
+    chain = payloads(message, pack.FIRST).get(pack.CHAIN, b"")
+    found = block if device == pack.BLOCK else 0
+    return found, (int.from_bytes(chain, pack.ORDER), info >> 16, handle)
 
 
-__all__ = ["FakeDescriptor", "FakeTcKernel", "FakeTcNetlink", "Installed", "filter_message"]
+__all__ = ["FakeDescriptor", "FakeTcKernel", "FakeTcNetlink", "Installed"]

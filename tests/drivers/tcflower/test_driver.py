@@ -16,6 +16,7 @@ from agent.openflow.match import Match
 from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import system
+from drivers.software.port import PORT_DOWN
 from drivers.tcflower.devices import CHECK
 from drivers.tcflower.places import FREE_CHAINS, place
 from drivers.testing import (
@@ -72,7 +73,7 @@ class TcFlowerHarness(ContractHarness):
         name = f"eth{in_port}"
         for block in self.kernel.blocks.values():
             for installed in sorted(block.values(), key=lambda one: one.key):
-                if installed.key[:2] != (0, 0xFFFF) and f"'{name}'" in installed.what:
+                if installed.key[:2] != (0, 0xFFFF) and installed.indev == name:
                     self.kernel.hit(installed, 1, len(frame) - 14)
                     return
 
@@ -314,6 +315,31 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
         self.driver.port_mod(1, 0, 1)
         self.settle(self.host, lambda: False)
         self.assertEqual(self.keys(), [])
+
+    def test_changed_meanwhile(self) -> None:
+        """A rule that is on its way when a port changes is what it should be in the end, and is
+        confirmed only then."""
+        self.driver.port_mod(2, PORT_DOWN, PORT_DOWN)
+        add = FakeOperation.add(FakeRule(Match.of(in_port=1), 9, instructions=output(2)))
+        self.driver.submit([add])
+        self.driver.port_mod(2, 0, PORT_DOWN)
+        self.settle(self.host, lambda: add.done)
+        ((_, block),) = self.kernel.blocks.items()
+        kinds = {one.kind for key, one in block.items() if key[1] not in (1, 0xFFFF)}
+        self.assertEqual(kinds, {"mirred"})
+
+    def test_one_at_a_time(self) -> None:
+        """An operation on a rule that is being changed waits, and finds what has come of it."""
+        rule = FakeRule(Match.of(in_port=1), 9, instructions=output(2))
+        self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        self.driver.port_mod(2, PORT_DOWN, PORT_DOWN)
+        self.reactor.advance(0)
+        delete = FakeOperation.delete(rule)
+        self.driver.submit([delete])
+        self.settle(self.host, lambda: delete.done)
+        self.assertTrue(delete.succeeded)
+        self.settle(self.host, lambda: False)
+        self.assertEqual([key[:2] for key in self.keys()], [(0, 1)])
 
     def test_group(self) -> None:
         """When a group changes, so do the rules that lead there, before it is said to be done."""

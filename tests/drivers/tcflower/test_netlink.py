@@ -9,13 +9,14 @@ import attrs
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from drivers.tcflower import nla, pack, qdisc
+from drivers.tcflower import pack, qdisc
 from drivers.tcflower.actions import SHOT, Gact
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.netlink import BATCH, LOST, WINDOW, Dumper, Pipeline, explain, messages
 from tests.drivers.software.kernel import error
-from tests.drivers.tcflower.kernel import FakeTcKernel, filter_message
+from tests.drivers.tcflower.kernel import FakeTcKernel
+from tests.drivers.tcflower.telling import filter_message
 
 BLOCK = 5
 
@@ -231,7 +232,7 @@ class ReaderTests(SynchronousTestCase):
         wanted = Filter.of(0, 1, (Gact(SHOT),), eth_type=0x800)
         block: Any = {}
         data = pack.new_filter(wanted, BLOCK, 0, 0)
-        kernel.install(block, (0, 1, 1), 0, nla.decode(data))
+        kernel.install(block, (0, 1, 1), 0, data)
         whole = filter_message(block[0, 1, 1], BLOCK)
         reader = Reader()
         for length in range(pack.FIRST, len(whole)):
