@@ -23,9 +23,6 @@ it is answered when the hardware has confirmed all of it, and a barrier waits fo
 there are two errors: that of the message which is to blame, with its xid, and MSG_FAILED with the
 xid of the commit.
 
-Time in which we do not execute what the controller has sent does not count for those ten seconds:
-it may well have used its bundle long ago, as far as it knows.
-
 Source: EXT-230; OpenFlow 1.4.0 sections 6.8 and 7.3.9; ``bundles.c`` of Open vSwitch.
 """
 
@@ -34,8 +31,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from agent.connmgr.idle import IdleCheck
 from agent.connmgr.interfaces import Switch
 from agent.connmgr.outstanding import BUNDLE
 from agent.ofproto.bundles import BundleCommit, BundleGroup, MessageFailed
@@ -51,8 +49,6 @@ if TYPE_CHECKING:
 
 IDLE_TIMEOUT: Final = 10.0
 """Seconds after which a bundle that nobody uses is gone."""
-INTERVAL: Final = 1.0
-"""Seconds between two looks for such bundles."""
 
 _FLAGS: Final = int(BundleFlags.ATOMIC | BundleFlags.ORDERED)
 _TYPES: Final = frozenset({Type13.FLOW_MOD, Type13.GROUP_MOD, Type13.METER_MOD})
@@ -83,7 +79,7 @@ class Bundle:
 class Bundles:
     """See the module."""
 
-    __slots__ = ("_bundles", "_call", "_clock", "_committing", "_session", "_switch")
+    __slots__ = ("_bundles", "_clock", "_committing", "_idle", "_session", "_switch")
 
     def __init__(self, session: OFConn, switch: Switch, clock: IReactorTime) -> None:
         self._session = session
@@ -91,7 +87,7 @@ class Bundles:
         self._clock = clock
         self._bundles: dict[int, Bundle] = {}
         self._committing: dict[BundleGroup, Bundle] = {}
-        self._call: IDelayedCall | None = None
+        self._idle = IdleCheck(clock, session, self._bundles, IDLE_TIMEOUT, self._expired)
 
     def __len__(self) -> int:
         """How many there are, committed ones apart."""
@@ -101,11 +97,9 @@ class Bundles:
         """The session is over, and its bundles with it; what was committed runs on."""
         self._bundles.clear()
         self._committing.clear()
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._idle.stop()
         # They refer to each other: leave no circle behind.
-        del self._session
+        del self._session, self._idle
 
     # --- BUNDLE_ADD_MESSAGE ----------------------------------------------------------------------
 
@@ -171,7 +165,7 @@ class Bundles:
     def _check_role(self) -> None:
         if self._session.slave:
             # It may have been promised a place in flight before it was demoted.
-            self._switch.release(self._session)
+            self._switch.forgo(self._session)
             raise OpenFlowError(self._session.not_modifying)
 
     def _open(self, bundle_id: int, flags: int, opening: bytes) -> Bundle:
@@ -182,8 +176,7 @@ class Bundles:
             raise OpenFlowError(errors.BUNDLE_OUT_OF_BUNDLES, f"{most} bundles")
         bundle = Bundle(bundle_id, flags, opening, self._clock.seconds())
         self._bundles[bundle_id] = bundle
-        if self._call is None:
-            self._call = self._clock.callLater(INTERVAL, self._look)
+        self._idle.start()
         return bundle
 
     def _find(self, bundle_id: int) -> Bundle:
@@ -207,9 +200,8 @@ class Bundles:
 
     def _discard(self, bundle: Bundle) -> None:
         del self._bundles[bundle.bundle_id]
-        if not self._bundles and self._call is not None:
-            self._call.cancel()
-            self._call = None
+        if not self._bundles:
+            self._idle.stop()
 
     def _reply(self, bundle_id: int, request: int, xid: int) -> None:
         """Say that a request was carried out; replies have no flags, as in Open vSwitch."""
@@ -259,16 +251,7 @@ class Bundles:
             ):
                 self._session.packets.release(message.buffer_id, head, message.xid)
 
-    # --- time ------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """Look for bundles that nobody has used for too long."""
-        self._call = self._clock.callLater(INTERVAL, self._look)
-        now = self._clock.seconds()
-        for bundle in list(self._bundles.values()):
-            if self._session.held_up:
-                bundle.used = now
-            elif now - bundle.used >= IDLE_TIMEOUT:
-                self._discard(bundle)
-                text = f"bundle {bundle.bundle_id:#x} was not used for {IDLE_TIMEOUT:g} s"
-                self._session.refuse(OpenFlowError(errors.BUNDLE_TIMEOUT, text), bundle.opening)
+    def _expired(self, bundle: Bundle) -> None:
+        self._discard(bundle)
+        text = f"bundle {bundle.bundle_id:#x} was not used for {IDLE_TIMEOUT:g} s"
+        self._session.refuse(OpenFlowError(errors.BUNDLE_TIMEOUT, text), bundle.opening)

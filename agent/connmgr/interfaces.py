@@ -82,9 +82,6 @@ class Switch(Protocol):
     def forgo(self, requester: IRequester) -> None:
         """See :meth:`agent.ofproto.ofproto.OFProto.forgo`."""
 
-    def release(self, requester: IRequester) -> None:
-        """See :meth:`agent.ofproto.ofproto.OFProto.release`."""
-
 
 S_contra = TypeVar("S_contra", contravariant=True)
 

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from agent.connmgr.assembler import Assembler
 from agent.connmgr.asyncmsg import DEFAULT_ASYNC, DEFAULT_MISS_SEND_LEN
 from agent.connmgr.bundles import Bundles
 from agent.connmgr.framing import FrameProtocol
@@ -46,7 +47,7 @@ from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import decode, encode, encode_error, header
 from agent.openflow.errors import BAD_VERSION, IS_SLAVE, REQUEST_EPERM, ErrorCode, OpenFlowError
-from agent.openflow.messages import NO_BUFFER, FlowMod
+from agent.openflow.messages import NO_BUFFER, FlowMod, TableFeaturesRequest
 
 _HELLO: Final = 0
 _ECHO_REQUEST: Final = 2
@@ -63,7 +64,7 @@ _NOT_ADMITTING: Final[frozenset[type]] = frozenset(
         of.SetConfig,
         of.QueueGetConfigRequest,
         of.GetAsyncRequest,
-        of.TableFeaturesRequest,
+        TableFeaturesRequest,
         of.Experimenter,
     }
 )
@@ -99,6 +100,7 @@ class OFConn(Speaker):
     :ivar formats: what it has chosen of Nicira's extensions.
     :ivar controller_id: a packet may be for the controllers of one id only.
     :ivar monitors: the flow monitors that it has set up.
+    :ivar assembler: requests of which not all parts have come.
     :ivar admitted: whether the controller has done more than greet us.
     """
 
@@ -130,6 +132,7 @@ class OFConn(Speaker):
         self.packets = Packets(self, switch, clock)
         self.bundles = Bundles(self, switch, clock)
         self.monitors = FlowMonitors(self, switch, clock)
+        self.assembler = Assembler(self, clock)
         self._switch = switch
         self._clock = clock
         self._received = self.traffic.received
@@ -244,9 +247,10 @@ class OFConn(Speaker):
         self._waiting = self._condition = None
         self.packets.stop()
         self.bundles.stop()
+        self.assembler.stop()
         self.monitors.stop()
         self.outstanding.forget()
-        self._switch.release(self)
+        self._switch.forgo(self)
         self.roles.leave(self)
         problem = tls_problem(reason)
         if problem and self.settings.kind is ConnectionKind.SERVICE:
@@ -350,7 +354,13 @@ class OFConn(Speaker):
             return self._other_version(frame)
         try:
             message = decode(self.version, frame)
+            if message.__class__ is TableFeaturesRequest:
+                whole = self.assembler.take(message, frame)
+                if whole is None:
+                    return True
+                message = whole
         except OpenFlowError as error:
+            self.assembler.broken(frame, error.code)
             self.refuse(error, frame)
         except Exception:
             self.crashed(frame)

@@ -46,7 +46,7 @@ _WHOLE: Final = 1 << 64
 def modifies(request: object) -> bool:
     """Whether a slave may not make this request: table features may be asked for, not changed."""
     if isinstance(request, TableFeaturesRequest):
-        return bool(request.tables) or request.more
+        return bool(request.tables)
     return type(request) in MODIFYING
 
 

@@ -35,6 +35,9 @@ class Limits:
     :ivar bundles: bundles that are not committed yet.
     :ivar bundle_messages: messages in all of them.
     :ivar bundle_bytes: their bytes.
+    :ivar unfinished_requests: requests of which not all parts have come.
+    :ivar parts_bytes: bytes of the parts that have; twice what a switch of 254 tables which can do
+        everything says of itself.
     :ivar flow_monitors: monitors of one session.
     :ivar monitor_backlog: bytes in our queue, while the transport is full, above which flow
         monitors pause; as in Open vSwitch.
@@ -54,6 +57,8 @@ class Limits:
     bundles: int = 16
     bundle_messages: int = 16384
     bundle_bytes: int = 4 * 1024 * 1024
+    unfinished_requests: int = 16
+    parts_bytes: int = 2 * 1024 * 1024
     flow_monitors: int = 256
     monitor_backlog: int = 128 * 1024
     close_timeout: float = 5.0

@@ -302,14 +302,9 @@ class OFProto:
         self.bundles.check(message, requester)
 
     def forgo(self, requester: IRequester) -> None:
-        """A requester cannot use now the place in flight which it may have been promised; it waits
-        for none."""
+        """A requester cannot use now the place in flight which it may have been promised, or is
+        gone; it waits for none.  What it has in flight runs on."""
         self.admission.forgo(requester)
-
-    def release(self, requester: IRequester) -> None:
-        """A requester is gone; what it has in flight runs on."""
-        self.admission.forgo(requester)
-        self.pipeline.release(requester)
 
     def flush(self) -> Flush:
         """Delete every rule, hidden ones too, every group and every meter; no request is executed

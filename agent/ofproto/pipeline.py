@@ -28,11 +28,7 @@ from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import OperationGroup
 from agent.ofproto.table import FlowTable
 from agent.ofproto.table_features import check, describe
-from agent.openflow.errors import (
-    FLOW_MOD_UNKNOWN,
-    MULTIPART_BUFFER_OVERFLOW,
-    OpenFlowError,
-)
+from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
 from agent.openflow.messages import (
     RemovedReason,
     TableFeatures,
@@ -40,36 +36,9 @@ from agent.openflow.messages import (
     TableFeaturesRequest,
 )
 
-MAX_TABLES: Final = 255
-"""Tables that the parts of a request may have, together: there are no more numbers."""
-MAX_NUMBERS: Final = 1 << 18
-"""What the properties of a request in parts may list, together; twice what a switch of 254 tables
-which can do everything says of itself."""
-
 UNTOLD: Final = cast(RemovedReason, -1)
-"""Why rules go with their table: a reason that nobody is told.  Whoever arranges the tables knows;
-1.3.1 still had them announced as expired."""
-
-
-class _Parts:
-    """A request of which not all parts have come."""
-
-    __slots__ = ("numbers", "tables", "xid")
-
-    def __init__(self, xid: int) -> None:
-        self.xid = xid
-        self.tables: tuple[TableFeatures, ...] = ()
-        self.numbers = 0
-
-    def add(self, tables: tuple[TableFeatures, ...]) -> None:
-        """Another part.
-
-        :raises OpenFlowError: MULTIPART_BUFFER_OVERFLOW when it is too much.
-        """
-        self.numbers += sum(len(ids) for table in tables for ids in table.properties.values())
-        if len(self.tables) + len(tables) > MAX_TABLES or self.numbers > MAX_NUMBERS:
-            raise OpenFlowError(MULTIPART_BUFFER_OVERFLOW, "too many table features")
-        self.tables += tables
+"""Why rules go with their table: a reason that nobody is told, whatever the rules ask for: "no
+ofp_flow_removed messages are sent".  1.3.1 still had them announced as expired."""
 
 
 class Pipeline:
@@ -82,7 +51,6 @@ class Pipeline:
         self._tables = tables
         self._flow_mods = flow_mods
         self._requester = requester
-        self._parts: dict[IRequester, _Parts] = {}
         self._changing: OperationGroup | None = None
 
     @property
@@ -90,49 +58,17 @@ class Pipeline:
         """Those in the pipeline, in their order."""
         return [table for table in self._tables if table.active]
 
-    def release(self, requester: IRequester) -> None:
-        """A requester is gone, and with it what it had begun to ask for."""
-        self._parts.pop(requester, None)
-
     def handle(
         self, request: TableFeaturesRequest, requester: IRequester
-    ) -> TableFeaturesReply | Deferred[TableFeaturesReply] | None:
-        """Answer a request, or one part of one.
+    ) -> TableFeaturesReply | Deferred[TableFeaturesReply]:
+        """Answer a request.
 
-        :raises OpenFlowError: TABLE_FEATURES_FAILED with the code for what cannot be had;
-            MULTIPART_BUFFER_OVERFLOW.
+        :raises OpenFlowError: TABLE_FEATURES_FAILED with the code for what cannot be had.
         :raises Postponed: when something is in flight in a table that is to be taken out.
         """
-        wanted = request.tables
-        parts = self._parts.get(requester)
-        if parts is not None and parts.xid != request.xid:
-            if request.more:
-                text = f"request {parts.xid:#x} has not ended"
-                raise OpenFlowError(MULTIPART_BUFFER_OVERFLOW, text)
-            parts = None
-        if request.more:
-            self._keep(request, requester)
-            return None
-        if parts is None:
-            return self._change(wanted, request.xid) if wanted else self._answer(request.xid)
-        # Only what has not to wait uses the parts up.
-        try:
-            whole = _Parts(request.xid)
-            whole.add(parts.tables + wanted)
-            answer = self._change(whole.tables, request.xid)
-        except OpenFlowError:
-            del self._parts[requester]
-            raise
-        del self._parts[requester]
-        return answer
-
-    def _keep(self, request: TableFeaturesRequest, requester: IRequester) -> None:
-        parts = self._parts.setdefault(requester, _Parts(request.xid))
-        try:
-            parts.add(request.tables)
-        except OpenFlowError:
-            del self._parts[requester]
-            raise
+        if request.tables:
+            return self._change(request.tables, request.xid)
+        return self._answer(request.xid)
 
     def _answer(self, xid: int, order: Sequence[int] = ()) -> TableFeaturesReply:
         """The pipeline as it is now.

@@ -61,7 +61,8 @@ VERSIONS: Final = frozenset({OFP10, OFP13})
 """The wire versions that this codec speaks."""
 
 ERROR_DATA: Final = 64
-"""Bytes of the offending request which an error carries (or all of it, if it has fewer)."""
+"""Bytes of the offending request which an error carries (or all of it, if it has fewer): the least
+that the specification allows, and what Open vSwitch sends."""
 
 _TYPES: Final = {OFP10: Type10, OFP13: Type13}
 _HELLO: Final = Type13.HELLO.value

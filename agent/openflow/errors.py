@@ -5,8 +5,9 @@ it is encoded for a connection, for the numbers differ between versions.
 
 Some errors have numbers only among Nicira's: those about matches that 1.0 has not, and about
 Nicira's own messages.  They are sent as errors of an experimenter, as Open vSwitch does, and the
-tools which know Open vSwitch show their names.  Those about bundles, which are an extension of 1.3
-by the Open Networking Foundation (EXT-230), are the Foundation's.
+tools which know Open vSwitch show their names.  Those that are from extensions of 1.3 by the Open
+Networking Foundation (EXT-230, bundles; EXT-264, time limits of multipart messages) are the
+Foundation's.
 
 Source: OpenFlow 1.0.1 section 5.4.4, OpenFlow 1.3.5 section 7.5.4, ``nicira-ext.h`` and
 ``ofp-errors.h`` of Open vSwitch.
@@ -115,6 +116,9 @@ IS_SLAVE = _code("BAD_REQUEST.IS_SLAVE", (1, 5), (1, 10))
 REQUEST_BAD_PORT = _code("BAD_REQUEST.BAD_PORT", (2, 4), (1, 11), (1, 514))
 REQUEST_BAD_PACKET = _code("BAD_REQUEST.BAD_PACKET", (1, 6), (1, 12))
 MULTIPART_BUFFER_OVERFLOW = _code("BAD_REQUEST.MULTIPART_BUFFER_OVERFLOW", (1, 6), (1, 13))
+MULTIPART_REQUEST_TIMEOUT = _code(
+    "BAD_REQUEST.MULTIPART_REQUEST_TIMEOUT", (1, 6), (1, 14), onf13=2640
+)
 
 NXM_INVALID = _code("BAD_REQUEST.NXM_INVALID", (1, 4), None, (1, 256), 2)
 MUST_BE_ZERO = _code("BAD_REQUEST.MUST_BE_ZERO", (1, 6), None, (1, 515), 4)

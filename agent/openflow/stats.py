@@ -255,7 +255,8 @@ class TableFeatures:
 class TableFeaturesRequest:
     """Without tables it asks; with tables it asks for these and no others.
 
-    :ivar more: whether more parts of the same request follow; then it asks for nothing yet.
+    :ivar more: whether more parts of the same request follow; such a part asks for nothing, and
+        never reaches the switch (:mod:`agent.connmgr.assembler`).
     """
 
     tables: tuple[TableFeatures, ...] = ()

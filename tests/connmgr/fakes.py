@@ -91,8 +91,7 @@ class FakeSwitch:
     :ivar handled: every request that got here.
     :ivar groups: one for each flow_mod, unless ``on`` says otherwise.
     :ivar processed: packets, each with its port, that the tables were to process.
-    :ivar released: the requesters that are gone.
-    :ivar forgone: those that could not use a place.
+    :ivar forgone: the requesters that could not use a place, or are gone.
     :ivar changes: there are none.
     :ivar flushing: what a flush that the test makes waits for.
     """
@@ -105,7 +104,6 @@ class FakeSwitch:
         self.handled: list[Any] = []
         self.groups: list[FakeGroup] = []
         self.processed: list[tuple[bytes, int]] = []
-        self.released: list[IRequester] = []
         self.forgone: list[IRequester] = []
         self.changes = FlowChanges(self.name, Clock())
 
@@ -133,10 +131,6 @@ class FakeSwitch:
     def forgo(self, requester: IRequester) -> None:
         """Remember."""
         self.forgone.append(requester)
-
-    def release(self, requester: IRequester) -> None:
-        """Remember."""
-        self.released.append(requester)
 
 
 class FakeOwner:

@@ -180,7 +180,7 @@ class StopTests(ManagerCase):
         self.successResultOf(self.manager.stopService())
         self.assertEqual((self.tcp.stopped, self.unix.stopped), (1, 1))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertEqual(len(self.switch.released), 3)
+        self.assertEqual(len(self.switch.forgone), 3)
         for group in self.switch.groups:
             group.end()
         self.assertEqual(self.reactor.getDelayedCalls(), [])

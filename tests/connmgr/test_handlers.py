@@ -170,7 +170,6 @@ class SlaveTests(RoleCase):
             of.PortMod(1, 0, 0, 0),
             of.TableMod(0, 0),
             of.TableFeaturesRequest((of.TableFeatures(0, "t", 0, 0, 0, 0, {}),)),
-            of.TableFeaturesRequest(more=True),
         )
         for request in requests:
             peer.send(request)

@@ -296,7 +296,7 @@ class EndTests(SessionCase):
         peer.send(flow_mod(1), of.TableStatsRequest(), of.DescRequest(xid=1), of.EchoRequest())
         peer.transport.lose(ConnectionLost())
         self.switch.groups[0].end()
-        for forget in (self.switch.groups, self.switch.released, self.owner.ready):
+        for forget in (self.switch.groups, self.switch.forgone, self.owner.ready):
             forget.clear()
         gone = weakref.ref(session)
         self.switch.on.clear()

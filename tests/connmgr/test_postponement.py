@@ -122,7 +122,7 @@ class PostponementTests(SessionCase):
         self.assertEqual(self.gates[0].waiters, 0)
         self.assertIsNone(session.waiting_for)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.switch.released, [session])
+        self.assertEqual(self.switch.forgone, [session])
         self.switch.handled.clear()
         self.gates[0].clear()
         self.clock.turn()

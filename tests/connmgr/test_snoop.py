@@ -199,7 +199,7 @@ class EndTests(SnoopCase):
         self.addCleanup(gc.enable)
         self.lose(self.peer)
         del self.peer
-        self.switch.released.clear()
+        self.switch.forgone.clear()
         self.assertEqual(self.manager.connections()[0].state, "BACKOFF")
         self.assertIsNone(gone())
 

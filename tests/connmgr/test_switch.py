@@ -40,7 +40,7 @@ class SwitchCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Start it."""
         self.clock = TurnClock()
-        self.driver = ScriptableDriver()
+        self.driver = self.make_driver()
         self.switch = OFProto("br0", 1, self.driver, self.clock, max_pending=self.max_pending)
         self.bound = FakeBound("ptcp:6653")
         self.manager = ConnectionManager(
@@ -49,6 +49,10 @@ class SwitchCase(SynchronousTestCase):
         self.switch.observer = self.manager
         self.switch.start()
         self.manager.startService()
+
+    def make_driver(self) -> ScriptableDriver:
+        """The hardware."""
+        return ScriptableDriver()
 
     def peer(self, version: int = of.OFP13) -> Peer:
         """Somebody who has connected and said HELLO."""

@@ -290,15 +290,15 @@ class SlotTests(SwitchTestCase):
     def test_gone(self) -> None:
         """A session that is gone gives back what it was promised, and leaves the line."""
         self.driver.finish()
-        self.switch.release(self.one)
+        self.switch.forgo(self.one)
         self.assertTrue(self.second.cleared)
-        self.switch.release(self.two)
+        self.switch.forgo(self.two)
         self.assertEqual(len(self.switch.admission), 0)
         self.assertIsNotNone(self.send(ADD, PORT3))
 
     def test_its_groups_run_on(self) -> None:
         """What a session that is gone has in flight runs on, and still counts."""
-        self.switch.release(self.requester)
+        self.switch.forgo(self.requester)
         self.assertFalse(self.group.ended)
         self.assertEqual(self.cleared(), (False, False))
         self.driver.finish()

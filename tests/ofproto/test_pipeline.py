@@ -7,7 +7,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
-from agent.ofproto import pipeline
 from agent.ofproto.table_features import describe
 from agent.openflow import errors
 from agent.openflow import messages as of
@@ -204,86 +203,3 @@ class RulesTests(PipelineTestCase):
         self.driver.finish_all()
         self.assertEqual(self.numbers(), [0, 2])
         self.assertNotIsInstance(self.change(0, 2), Deferred)
-
-
-class PartsTests(PipelineTestCase):
-    """A request in several messages."""
-
-    def part(self, tables: Any = (), more: bool = True, xid: int = 9, requester: Any = None) -> Any:
-        """Send a part of a request."""
-        return self.handle(of.TableFeaturesRequest(tuple(tables), xid, more), requester)
-
-    def test_together(self) -> None:
-        """The parts are one request, which is executed when the last has come."""
-        first, second = self.wanted(0, 2)
-        self.assertIsNone(self.part([first]))
-        self.assertEqual(self.numbers(), [0, 1, 2])
-        reply = self.part([second], more=False)
-        self.assertEqual([table.table_id for table in reply.tables], [0, 2])
-        self.assertEqual(self.numbers(), [0, 2])
-
-    def test_last_is_empty(self) -> None:
-        """The last part may have nothing but the end."""
-        self.part(self.wanted(0, 2))
-        self.assertEqual(len(self.part(more=False).tables), 2)
-
-    def test_others_meanwhile(self) -> None:
-        """Whole requests may come in between, and parts of other controllers."""
-        first, second = self.wanted(0, 2)
-        self.part([first])
-        self.assertEqual(len(self.part(more=False, xid=10).tables), 3)
-        other = Requester()
-        self.part(self.wanted(0, 1)[:1], requester=other)
-        self.part([second], more=False)
-        self.assertEqual(self.numbers(), [0, 2])
-        self.part(self.wanted(0, 1)[1:], more=False, requester=other)
-        self.assertEqual(self.numbers(), [0, 1])
-
-    def test_only_one(self) -> None:
-        """A second request in parts is refused while one has not ended, which goes on."""
-        first, second = self.wanted(0, 2)
-        self.part([first])
-        self.refused(errors.MULTIPART_BUFFER_OVERFLOW, self.part, [first], xid=10)
-        self.assertEqual(len(self.part([second], more=False).tables), 2)
-
-    def test_too_many(self) -> None:
-        """A request without an end is refused at a bound, and what came of it is forgotten."""
-        (table,) = self.wanted(0)
-        self.part([table] * pipeline.MAX_TABLES)
-        self.refused(errors.MULTIPART_BUFFER_OVERFLOW, self.part, [table])
-        self.assertEqual(len(self.part([table], more=False).tables), 1)
-        self.part([table] * pipeline.MAX_TABLES)
-        self.refused(errors.MULTIPART_BUFFER_OVERFLOW, self.part, [table], more=False)
-
-    def test_too_much(self) -> None:
-        """Likewise one whose few tables list very much."""
-        (table,) = self.wanted(0)
-        table.properties[Property.MATCH] = (1,) * (pipeline.MAX_NUMBERS // 2)
-        self.part([table])
-        self.refused(errors.MULTIPART_BUFFER_OVERFLOW, self.part, [table])
-
-    def test_refused(self) -> None:
-        """A request that is refused is over."""
-        (table,) = self.wanted(0)
-        self.part([table])
-        self.refused(errors.TABLE_FEATURES_BAD_TABLE, self.part, [table], more=False)
-        self.assertEqual(len(self.part([table], more=False).tables), 1)
-
-    def test_postponed(self) -> None:
-        """A last part that has to wait finds the others when it is run again."""
-        first, second = self.wanted(0, 2)
-        self.part([first])
-        self.start(ADD, PORT1, table_id=1)
-        self.postponed(self.part, [second], more=False)
-        self.driver.finish_all()
-        answer = self.part([second], more=False)
-        self.turn()
-        self.driver.finish_all()
-        self.assertEqual(len(self.successResultOf(answer).tables), 2)
-
-    def test_released(self) -> None:
-        """What a connection has begun is forgotten with it."""
-        first, second = self.wanted(0, 1)
-        self.part([first])
-        self.switch.release(self.requester)
-        self.refused(errors.TABLE_FEATURES_EPERM, self.part, [second], more=False)

@@ -250,7 +250,7 @@ class RegressionTests(SwitchTestCase):
             group = self.start(ADD, PORT1, requester=requester)
             condition = self.postponed(self.send, MODIFY, requester=self.old)
             waiter = condition.wait()
-            self.switch.release(requester)
+            self.switch.forgo(requester)
             self.driver.finish()
             self.assertTrue(group.ended)
             self.successResultOf(waiter)
@@ -362,7 +362,7 @@ class RegressionTests(SwitchTestCase):
             for command, match in ((ADD, PORT2), (MODIFY, PORT3), (DELETE, PORT3)):
                 fields = {"instructions": output(9)} if command == MODIFY else {}
                 self.postponed(self.send, command, match, **fields)
-        self.switch.release(self.requester)
+        self.switch.forgo(self.requester)
         self.assertEqual(self.state(), before)
         self.driver.finish()
         self.switch.flush()
@@ -432,7 +432,7 @@ class RegressionTests(SwitchTestCase):
         forgotten."""
         group = self.start(ADD, PORT1)
         waiter = self.postponed(self.send, DELETE, PORT1).wait()
-        self.switch.release(self.requester)
+        self.switch.forgo(self.requester)
         waiter.addErrback(lambda failure: None)
         waiter.cancel()
         self.driver.finish()

@@ -127,7 +127,7 @@ class World:
 
     def release(self, session: Session) -> None:
         """The session is over."""
-        self.switch.release(session)
+        self.switch.forgo(session)
 
     def execute(self, order: Order | Bundle, xid: int, session: Session) -> OperationGroup | None:
         """Have the switch execute a FLOW_MOD or a bundle, and write down what it accepts."""
