@@ -8,6 +8,7 @@
 #   make osken-long                     os-ken's tests of groups and meters: 15 minutes, two idle cores
 #   make lint                           ruff and mypy
 #   make man                            the manual pages in man/, from what the code declares
+#   make docs                           the documentation, in build/docs; warnings are errors
 #   make bench                          speed, beside Open vSwitch
 #   make bench-tcflower                 rules into the kernel's tc flower, beside tc -batch
 #   make bench-asic                     what the order of operations is worth on slow hardware
@@ -31,7 +32,7 @@ UNIT := $(filter-out tests.system tests.kernel,$(sort \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
 
-.PHONY: help run demo test system-test osken-long lint man bench bench-tcflower bench-asic fuzz clean
+.PHONY: help run demo test system-test osken-long lint man docs bench bench-tcflower bench-asic fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -67,6 +68,12 @@ lint: $(VENV)/dev.stamp
 man: $(VENV)/run.stamp
 	@$(BIN)/python -m man.make
 
+docs: $(VENV)/docs.stamp
+	@rm -rf build/docs
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going \
+		--doctree-dir build/doctrees docs build/docs
+	@echo "The documentation is in build/docs/index.html"
+
 bench: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.compare
 	@for part in core codec matches packet lookup connmgr drivers ports; do \
@@ -84,12 +91,13 @@ fuzz: $(VENV)/test.stamp
 clean:
 	rm -rf $(VENV) $(FAUCET) $(VM) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
 	rm -f twisted/plugins/dropin.cache
-	find agent drivers tests twisted -name __pycache__ -prune -exec rm -rf {} +
+	find agent docs drivers tests twisted -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is as new as the setup.cfg that was last installed.  The installation is editable in the
 # "compat" way, which puts the whole checkout on the path: the default way hides the twistd plugin.
 $(VENV)/run.stamp: EXTRA :=
 $(VENV)/test.stamp: EXTRA := [test]
+$(VENV)/docs.stamp: EXTRA := [docs]
 $(VENV)/dev.stamp: EXTRA := [dev]
 $(VENV)/%.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing ofagent$(EXTRA) into $(VENV) ..."

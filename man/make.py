@@ -1,7 +1,8 @@
 """Writes the manual pages: ``make man``.
 
 What the agent's own declarations say is not written twice: the page of the configuration comes from
-its schema (:mod:`agent.admin.schema`), that of ``ofagentctl`` from its parser.  The pages are kept
+its schema (:mod:`agent.admin.schema`), that of ``ofagentctl`` from its parser; :mod:`man.declared`
+reads both.  The pages are kept
 beside this file, so that nobody needs Python to read them, and a test compares.
 """
 
@@ -14,16 +15,11 @@ from typing import Final
 
 import agent
 from agent.admin.config import Config
-from agent.admin.schema import Change, Key, describe
+from agent.admin.schema import Key, describe
 from agent.ctl.parser import EPILOG, make_parser
+from man.declared import commands, facts, options, title, usage
 
 DIRECTORY: Final = Path(__file__).parent
-
-_CHANGES: Final = {
-    Change.WARM: "takes effect at a reload, while all goes on",
-    Change.COLD: "restarts the bridge at a reload",
-    Change.IDENTITY: "tells the entries apart",
-}
 
 _OFAGENT: Final = r"""
 .SH NAME
@@ -141,7 +137,7 @@ def _configuration() -> Iterator[str]:
     yield ".IR run_dir ."
     for way, keys in describe(Config):
         shown = f"[{way}] and [[{way}]]" if way else ""
-        yield f'.SH "{escape(_title(way) if shown else "TOP LEVEL")}"'
+        yield f'.SH "{escape(title(way) if shown else "TOP LEVEL")}"'
         for key in keys:
             yield from _key(key)
     yield ".SH SEE ALSO"
@@ -149,28 +145,10 @@ def _configuration() -> Iterator[str]:
     yield ".BR ofagentctl (8)"
 
 
-def _title(way: str) -> str:
-    """How a table is written in the file."""
-    if way in ("agent", "tls", "bridge.driver"):
-        return f"[{way}]"
-    if way in ("bridge.listen", "bridge.controllers"):
-        return f"an entry of {way.rpartition('.')[2]}"
-    return f"[[{way}]]"
-
-
 def _key(key: Key) -> Iterator[str]:
     yield ".TP"
     yield f".B {escape(key.name)}"
-    yield escape(key.text)
-    yield f"It must be {escape(key.kind.allowed)}."
-    if key.required:
-        yield "There is no default: it must be there."
-    elif key.shown_default:
-        yield f"Default: {escape(key.shown_default)}."
-    changes = _CHANGES[key.change]
-    if key.cold_if is not None:
-        changes += f"; restarts the bridge if {key.cold_if.text}"
-    yield f"It {escape(changes)}."
+    yield from map(escape, facts(key))
 
 
 def control() -> str:
@@ -190,13 +168,10 @@ def _control(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield ".SH OPTIONS"
     yield from _options(parser)
     yield ".SH COMMANDS"
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            helps = {one.dest: one.help or "" for one in action._choices_actions}
-            for name, command in action.choices.items():
-                yield f'.SS "{escape(_usage(name, command))}"'
-                yield escape(_sentence(helps[name]))
-                yield from _options(command)
+    for name, text, command in commands(parser):
+        yield f'.SS "{escape(usage(name, command))}"'
+        yield escape(text)
+        yield from _options(command)
     yield ".SH EXIT STATUS"
     yield escape(EPILOG.partition(":")[2].strip())
     yield ".SH SEE ALSO"
@@ -204,31 +179,11 @@ def _control(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield ".BR ofagent.toml (5)"
 
 
-def _usage(name: str, parser: argparse.ArgumentParser) -> str:
-    """A command with its positional arguments."""
-    words = [name]
-    for action in parser._actions:
-        if not action.option_strings:
-            word = str(action.metavar or action.dest)
-            words.append(f"[{word}]" if action.nargs in ("?", argparse.REMAINDER) else word)
-    return " ".join(words)
-
-
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
-    for action in parser._actions:
-        if action.dest == "help" or isinstance(action, argparse._SubParsersAction):
-            continue
-        names = ", ".join(action.option_strings) or str(action.metavar)
-        if action.option_strings and action.nargs != 0:
-            names += f" {action.metavar or action.dest.upper()}"
-        if action.help:
-            yield ".TP"
-            yield f".B {escape(names)}"
-            yield escape(_sentence(action.help))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    for names, text in options(parser):
+        yield ".TP"
+        yield f".B {escape(names)}"
+        yield escape(text)
 
 
 PAGES: Final = {"ofagent.8": ofagent, "ofagent.toml.5": configuration, "ofagentctl.8": control}

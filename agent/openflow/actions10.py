@@ -181,7 +181,7 @@ def _set_field(action: SetField, flow: Flow) -> bytes:
     return other(action, flow) if other else b""
 
 
-_ENCODERS: Final[dict[type[Action], Encoder]] = {
+ENCODERS: Final[dict[type[Action], Encoder]] = {
     Output: lambda a, _: _write(ActionType.OUTPUT, to_wire10(a.port), a.max_len),
     Enqueue: lambda a, _: _write(ActionType.ENQUEUE, to_wire10(a.port), a.queue_id),
     SetField: _set_field,
@@ -193,8 +193,9 @@ _ENCODERS: Final[dict[type[Action], Encoder]] = {
     # A tag is pushed by the SET_VLAN_VID or SET_VLAN_PCP that follows.
     PushVlan: lambda a, _: b"",
 }
+"""What writes the actions that 1.0 has a way to say."""
 
-_codec = ActionCodec({kind: known.decode for kind, known in _KINDS.items()}, _ENCODERS)
+_codec = ActionCodec({kind: known.decode for kind, known in _KINDS.items()}, ENCODERS)
 
 
 def decode_actions(data: bytes, offset: int, length: int) -> Actions:

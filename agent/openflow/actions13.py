@@ -208,7 +208,7 @@ def _enqueue(action: Enqueue, flow: Flow) -> bytes:
 NXAST_POP_QUEUE: Final = bytes.fromhex("ffff 0010 00002320 0005 000000000000")
 """Nicira's action that ends what SET_QUEUE began."""
 
-_ENCODERS: Final[dict[type[Action], Encoder]] = {
+ENCODERS: Final[dict[type[Action], Encoder]] = {
     Output: lambda a, _: _write(ActionType.OUTPUT, a.port, a.max_len),
     CopyTtlOut: lambda a, _: _write(ActionType.COPY_TTL_OUT),
     CopyTtlIn: lambda a, _: _write(ActionType.COPY_TTL_IN),
@@ -231,8 +231,9 @@ _ENCODERS: Final[dict[type[Action], Encoder]] = {
     SetTpSrc: lambda a, flow: _set_tp(_TP_SRC, a.port, flow),
     SetTpDst: lambda a, flow: _set_tp(_TP_DST, a.port, flow),
 }
+"""What writes the actions that 1.3 has a way to say."""
 
-CODEC: Final = ActionCodec(_DECODERS, _ENCODERS)
+CODEC: Final = ActionCodec(_DECODERS, ENCODERS)
 """Reads and writes actions, for the lists in instructions and buckets."""
 
 
