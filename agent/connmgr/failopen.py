@@ -28,7 +28,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from agent.ofproto.hidden import HiddenRule, HiddenRules
-from agent.ofproto.ofproto import Internal, OFProto
+from agent.ofproto.internal import Internal
+from agent.ofproto.ofproto import OFProto
 from agent.ofproto.operations import OperationGroup
 from agent.openflow.actions import ApplyActions, Instructions, Output
 from agent.openflow.errors import OpenFlowError

@@ -24,7 +24,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from agent.ofproto.conditions import Condition, Postponed
-from agent.ofproto.ofproto import Internal, OFProto
+from agent.ofproto.internal import Internal
+from agent.ofproto.ofproto import OFProto
 from agent.ofproto.operations import OperationGroup
 from agent.openflow.actions import Instructions
 from agent.openflow.errors import OpenFlowError

@@ -7,7 +7,7 @@ observer.  It knows no connections, no bytes and no reactor beyond a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from agent.ofproto import statistics
 from agent.ofproto.admission import Admission, SlotCondition
 from agent.ofproto.bundles import BundleCommit, Bundles
 from agent.ofproto.conditions import Condition, Postponed
@@ -25,6 +24,7 @@ from agent.ofproto.flush import Flush
 from agent.ofproto.ghosts import Ghosts
 from agent.ofproto.groups import Group, GroupMods, outermost_first
 from agent.ofproto.interfaces import IRequester, ISwitchObserver
+from agent.ofproto.internal import Internal
 from agent.ofproto.learning import Learning
 from agent.ofproto.ledger import OperationLedger
 from agent.ofproto.meters import Meter, MeterMods
@@ -36,6 +36,8 @@ from agent.ofproto.port_requests import PortRequests
 from agent.ofproto.queues import Queues
 from agent.ofproto.reads import Reads
 from agent.ofproto.rule import Rule
+from agent.ofproto.statistics import FlowStatistics, flow_removed
+from agent.ofproto.switch_requests import Identity, SwitchRequests
 from agent.ofproto.table import FlowTable
 from agent.ofproto.validate import Validator
 from agent.openflow import errors
@@ -43,7 +45,7 @@ from agent.openflow import messages as of
 from agent.openflow.actions import Enqueue, Output, SetQueue
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import GroupMod, MeterMod
-from drivers.abilities import IClog, IFragments, IRecall
+from drivers.abilities import IClog, IRecall
 from drivers.interfaces import (
     Capabilities,
     IDriver,
@@ -52,7 +54,6 @@ from drivers.interfaces import (
     IRule,
     OperationKind,
     PacketInEvent,
-    TableCounters,
     Target,
 )
 
@@ -60,53 +61,16 @@ Answer: TypeAlias = "object | list[object] | None"
 Result: TypeAlias = "Answer | OperationGroup | Deferred[Answer]"
 """What :meth:`OFProto.handle` returns: nothing, replies, a group in flight, or replies later."""
 
-C_FLOW_STATS = 1 << 0
-C_TABLE_STATS = 1 << 1
-C_PORT_STATS = 1 << 2
-C_GROUP_STATS = 1 << 3
-C_ARP_MATCH_IP_10 = 1 << 7
-
-WILDCARDS_ALL_10 = (1 << 22) - 1
-"""``OFPFW_ALL`` of 1.0."""
-
 RULE = Target.RULE
-
-NOT_COUNTED = TableCounters()
 
 TO_TABLES = (Output(of.Port.TABLE),)
 
 
-@implementer(IRequester)
-class Internal:
-    """A part of the agent that changes rules by itself: expiry, flush, in-band control.
-
-    :ivar name: for logs and for the operator.
-    """
-
-    internal = True
-    invalid_ttl = False
-    slave = False
-    n_buffers = 0
-
-    def __init__(
-        self,
-        name: str,
-        ended: Callable[[OperationGroup], None] | None = None,
-        version: int = of.OFP13,
-    ) -> None:
-        self.name = name
-        self.version = version
-        self.miss_send_len = 0
-        self._ended = ended
-
-    def retrieve_buffer(self, buffer_id: int) -> tuple[bytes, int]:
-        """See :class:`agent.ofproto.interfaces.IRequester`, like the rest: there are none."""
-        raise OpenFlowError(errors.BUFFER_UNKNOWN, f"buffer {buffer_id:#x}")
-
-    def group_ended(self, group: OperationGroup) -> None:
-        """Pass it on."""
-        if self._ended is not None:
-            self._ended(group)
+def _name(entry: Rule | Group | Meter) -> str:
+    """An entry, for logs."""
+    if isinstance(entry, Rule):
+        return f"a rule of table {entry.table_id}"
+    return f"number {entry.number} of the {type(entry).__name__.lower()}s"
 
 
 @implementer(IDriverHost)
@@ -123,7 +87,6 @@ class OFProto:
     :ivar flushing: the flush under way, if any.
     :ivar observer: who hears what it says by itself; set before :meth:`start`.
     :ivar reactor: the clock, for the driver.
-    :ivar frag_handling: what becomes of fragments; it outlives the connection that asked for it.
     :ivar miss_to_controller: see :class:`drivers.interfaces.IDriverHost`.
     """
 
@@ -163,10 +126,8 @@ class OFProto:
         self.driver = driver
         self.reactor = clock
         self.miss_to_controller = miss_to_controller
-        self.frag_handling = of.FragHandling.NORMAL
         self._evicting = evicting
-        self._description = description or name
-        self._software = version
+        self._identity = Identity(datapath_id, description or name, version)
         self._expirer = Internal(f"{name}<->expiry")
         self.admission = Admission(max_pending)
         self.ledger = OperationLedger(
@@ -183,17 +144,7 @@ class OFProto:
         self.changes = FlowChanges(name, clock)
         self.reads = Reads(name, driver, clock, lambda: self.ledger.watchdog.seconds)
         self.expiry = Expiry(clock, self.reads.refresh, self._expire)
-        self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {
-            of.FeaturesRequest: self._features,
-            of.GetConfigRequest: self._get_config,
-            of.SetConfig: self._set_config,
-            of.PacketOut: self._packet_out,
-            of.DescRequest: self._desc,
-            of.FlowStatsRequest: self._flow_stats,
-            of.AggregateRequest: self._aggregate,
-            of.TableStatsRequest: self._table_stats,
-            of.TableMod: self._table_mod,
-        }
+        self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {}
         self._ports = PortRequests(driver, self.reads, self.port_status)
         self._queues = Queues(driver, self._ports.exists)
         self._handlers |= self._ports.handlers() | self._queues.handlers()
@@ -210,6 +161,10 @@ class OFProto:
             self.tables, [Validator(table, self) for table in offered], self.ledger, self.reactor
         )
         self._handlers[of.FlowMod] = self.flow_mods.handle
+        self._handlers |= SwitchRequests(
+            self._identity, self.driver, self.tables, self.flow_mods.validators[0]
+        ).handlers()
+        self._handlers |= FlowStatistics(self.tables, self.reads, self.reactor).handlers()
         self.learning = Learning(
             self.tables,
             self.flow_mods,
@@ -405,33 +360,20 @@ class OFProto:
 
     def degraded(self, handle: int, reason: str) -> None:
         """An entry is not as it should be in the hardware."""
-        for entry in self._entries():
-            if entry.handle == handle:
-                entry.degraded = reason
-                self._log.warn(
-                    "{bridge}: {entry} is degraded: {reason}",
-                    bridge=self.name,
-                    entry=(
-                        f"a rule of table {entry.table_id}"
-                        if isinstance(entry, Rule)
-                        else f"number {entry.number} of the {type(entry).__name__.lower()}s"
-                    ),
-                    reason=reason,
-                )
+        self.degraded_many((handle,), reason)
 
     def degraded_many(self, handles: Collection[int], reason: str) -> None:
         """Many entries are not as they should be in the hardware."""
-        count = 0
-        for entry in self._entries():
-            if entry.handle in handles:
-                entry.degraded = reason
-                count += 1
-        self._log.warn(
-            "{bridge}: {count} entries are degraded: {reason}",
-            bridge=self.name,
-            count=count,
-            reason=reason,
-        )
+        found = [entry for entry in self._entries() if entry.handle in handles]
+        for entry in found:
+            entry.degraded = reason
+        if found:
+            self._log.warn(
+                "{bridge}: {what} degraded: {reason}",
+                bridge=self.name,
+                what=f"{len(found)} entries are" if found[1:] else f"{_name(found[0])} is",
+                reason=reason,
+            )
 
     def restored(self, handle: int) -> None:
         """A degraded entry is right again."""
@@ -462,7 +404,7 @@ class OFProto:
 
     def _flow_removed(self, rule: Rule, reason: int) -> None:
         try:
-            self.observer.flow_removed(statistics.flow_removed(rule, reason, self.now()))
+            self.observer.flow_removed(flow_removed(rule, reason, self.now()))
         except Exception:
             # The rest of the group must end, whatever is wrong with those who are told.
             self._log.failure("{bridge}: nobody can be told of a rule", bridge=self.name)
@@ -470,121 +412,7 @@ class OFProto:
     def _expire(self, rules: Sequence[Rule], reason: of.RemovedReason) -> None:
         self.flow_mods.delete_rules(rules, reason, self._expirer)
 
-    def _flow_stats(self, request: of.FlowStatsRequest, requester: IRequester) -> Result:
-        rules = statistics.select(self.tables, request, requester.version)
-        return self._refreshed(
-            rules, lambda: statistics.flow_stats_reply(rules, self.now(), request)
-        )
-
-    def _aggregate(self, request: of.AggregateRequest, requester: IRequester) -> Result:
-        rules = statistics.select(self.tables, request, requester.version)
-        return self._refreshed(rules, lambda: statistics.aggregate_reply(rules, request))
-
-    def _refreshed(self, rules: Sequence[Rule], answer: Callable[[], object]) -> Result:
-        """Answer when the driver has brought the counters up to date."""
-        return self.reads.refresh_or_not(rules).addCallback(lambda _: answer())
-
-    # --- the switch --------------------------------------------------------------------------
-
-    def _features(self, request: of.FeaturesRequest, requester: IRequester) -> Result:
-        old = requester.version == of.OFP10
-        capabilities = C_FLOW_STATS | C_TABLE_STATS
-        if self.capabilities.counts_ports:
-            capabilities |= C_PORT_STATS
-        if old:
-            capabilities |= C_ARP_MATCH_IP_10
-        elif self.capabilities.group_types:
-            capabilities |= C_GROUP_STATS
-        return of.FeaturesReply(
-            self.datapath_id,
-            n_buffers=requester.n_buffers,
-            n_tables=len(self.tables),
-            capabilities=capabilities,
-            actions=0xFFF if old else 0,
-            ports=tuple(self.driver.ports()) if old else (),
-            xid=request.xid,
-        )
-
-    def _get_config(self, request: of.GetConfigRequest, requester: IRequester) -> Result:
-        flags = int(self.frag_handling)
-        if requester.version == of.OFP10 and requester.invalid_ttl:
-            flags |= of.INVALID_TTL_TO_CONTROLLER
-        return of.GetConfigReply(flags, requester.miss_send_len, request.xid)
-
-    def _set_config(self, request: of.SetConfig, requester: IRequester) -> Result:
-        fragments = IFragments(self.driver, None)
-        can = fragments.frag_handlings if fragments is not None else {self.frag_handling}
-        wanted = request.flags
-        if requester.version == of.OFP10:
-            wanted &= ~of.INVALID_TTL_TO_CONTROLLER
-        if wanted not in can:
-            raise OpenFlowError(errors.SWITCH_CONFIG_BAD_FLAGS, f"flags {request.flags:#x}")
-        requester.miss_send_len = request.miss_send_len
-        if requester.version == of.OFP10:
-            # In 1.3 the masks of asynchronous messages alone say so.
-            requester.invalid_ttl = bool(request.flags & of.INVALID_TTL_TO_CONTROLLER)
-        # How much it wants is its own affair, but not what becomes of packets; as in Open vSwitch
-        # that is no error, for what it wants is mostly nothing but what every switch begins with.
-        if fragments is not None and not requester.slave and wanted != self.frag_handling:
-            self.frag_handling = of.FragHandling(wanted)
-            fragments.set_frag_handling(self.frag_handling)
-        return None
-
-    def _desc(self, request: of.DescRequest, requester: IRequester) -> Result:
-        can = self.capabilities
-        return of.DescReply(
-            can.manufacturer,
-            can.hardware or self.driver.name,
-            self._software,
-            can.serial,
-            self._description,
-            request.xid,
-        )
-
-    def _table_stats(self, request: of.TableStatsRequest, requester: IRequester) -> Result:
-        def answer(counted: Mapping[int, TableCounters]) -> object:
-            replies = []
-            for table in self.tables:
-                counters = counted.get(table.table_id, NOT_COUNTED)
-                if not table.active:
-                    continue
-                replies.append(
-                    of.TableStats(
-                        table.table_id,
-                        table.rules.count - table.hidden,
-                        counters.lookups,
-                        counters.matches,
-                        table.name,
-                        WILDCARDS_ALL_10,
-                        table.max_entries,
-                    )
-                )
-            return of.TableStatsReply(replies, request.xid)
-
-        return self.reads.table_stats().addCallback(answer)
-
-    def _table_mod(self, request: of.TableMod, requester: IRequester) -> Result:
-        if request.table_id != of.ALL_TABLES and not self.has_table(request.table_id):
-            raise OpenFlowError(errors.TABLE_MOD_BAD_TABLE, f"table {request.table_id}")
-        if request.config & ~0x3:
-            raise OpenFlowError(errors.TABLE_MOD_BAD_CONFIG, f"config {request.config:#x}")
-        # 1.3 keeps the bits 0 and 1 for compatibility, without a meaning.
-        return None
-
     # --- packets -----------------------------------------------------------------------------
-
-    def _packet_out(self, request: of.PacketOut, requester: IRequester) -> Result:
-        port = request.in_port
-        if not (0 < port < of.Port.MAX or port in (of.Port.CONTROLLER, of.Port.LOCAL, of.ANY)):
-            raise OpenFlowError(errors.REQUEST_BAD_PORT, f"in_port {port:#x}")
-        self.flow_mods.validators[0].check_packet_out(requester.version, request.actions)
-        data = request.data
-        if request.buffer_id != of.NO_BUFFER:
-            data, _ = requester.retrieve_buffer(request.buffer_id)
-            if not data:
-                return None
-        self.driver.packet_out(data, port, request.actions)
-        return None
 
     def process(self, data: bytes, in_port: int) -> None:
         """Take a packet through the tables, as if it had come in on ``in_port`` just now."""

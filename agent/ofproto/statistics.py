@@ -1,4 +1,4 @@
-"""Statistics about rules: what a request selects, and its answer.
+"""Statistics about rules and tables: what a request selects, and its answer.
 
 Answers show the table as it is at the moment of the request, rules with an operation in flight
 included: a controller sees what it has asked for at once, and waits for a barrier to know that the
@@ -7,9 +7,14 @@ hardware agrees.  Only the counters may have to be fetched from the hardware fir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from agent.ofproto.interfaces import IRequester
+from agent.ofproto.reads import Reads
 from agent.ofproto.rule import Rule
 from agent.ofproto.table import Criteria, FlowTable
 from agent.openflow import errors
@@ -23,10 +28,65 @@ from agent.openflow.messages import (
     FlowStats,
     FlowStatsReply,
     FlowStatsRequest,
+    TableStats,
+    TableStatsReply,
+    TableStatsRequest,
 )
+from drivers.interfaces import TableCounters
 
 MAX_AGE: Final = 65534
 """The greatest age that Nicira's flow statistics tell, in seconds."""
+
+WILDCARDS_ALL_10: Final = (1 << 22) - 1
+"""``OFPFW_ALL`` of 1.0."""
+
+NOT_COUNTED: Final = TableCounters()
+
+
+class FlowStatistics:
+    """Answers the requests for these statistics of one switch."""
+
+    def __init__(self, tables: Sequence[FlowTable], reads: Reads, clock: IReactorTime) -> None:
+        self._tables = tables
+        self._reads = reads
+        self._clock = clock
+
+    def handlers(self) -> dict[type, Callable[[Any, IRequester], Any]]:
+        """What answers each kind of request; see :meth:`agent.ofproto.ofproto.OFProto.handle`."""
+        return {
+            FlowStatsRequest: self._flow_stats,
+            AggregateRequest: self._aggregate,
+            TableStatsRequest: self._table_stats,
+        }
+
+    def _flow_stats(
+        self, request: FlowStatsRequest, requester: IRequester
+    ) -> Deferred[FlowStatsReply]:
+        rules = select(self._tables, request, requester.version)
+        # The counters are brought up to date first.
+        return self._reads.refresh_or_not(rules).addCallback(
+            lambda _: flow_stats_reply(rules, self._clock.seconds(), request)
+        )
+
+    def _aggregate(
+        self, request: AggregateRequest, requester: IRequester
+    ) -> Deferred[AggregateReply]:
+        rules = select(self._tables, request, requester.version)
+        return self._reads.refresh_or_not(rules).addCallback(
+            lambda _: aggregate_reply(rules, request)
+        )
+
+    def _table_stats(self, request: TableStatsRequest, _: IRequester) -> Deferred[TableStatsReply]:
+        return self._reads.table_stats().addCallback(
+            lambda counted: TableStatsReply(
+                [
+                    table_stats(table, counted.get(table.table_id, NOT_COUNTED))
+                    for table in self._tables
+                    if table.active
+                ],
+                request.xid,
+            )
+        )
 
 
 def duration(since: float, now: float) -> tuple[int, int]:
@@ -106,6 +166,19 @@ def aggregate_reply(rules: Sequence[Rule], request: AggregateRequest) -> Aggrega
         len(rules),
         request.xid,
         request.nxm,
+    )
+
+
+def table_stats(table: FlowTable, counted: TableCounters) -> TableStats:
+    """One entry of the answer to a table statistics request."""
+    return TableStats(
+        table.table_id,
+        table.rules.count - table.hidden,
+        counted.lookups,
+        counted.matches,
+        table.name,
+        WILDCARDS_ALL_10,
+        table.max_entries,
     )
 
 

@@ -9,7 +9,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from agent.ofproto.interfaces import IRequester
-from agent.ofproto.ofproto import Internal, OFProto
+from agent.ofproto.internal import Internal
+from agent.ofproto.ofproto import OFProto
 from agent.openflow import errors
 from agent.openflow import messages as of
 from agent.openflow.actions import Output
