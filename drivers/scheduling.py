@@ -21,9 +21,8 @@ that is added or modified after one of the same priority, overlapping, was delet
 ADD for which there is perhaps no room before something was deleted; an operation on another table,
 since a packet goes through several; and whatever is about no rule at all.
 
-Where it would cost too much to find out what an operation overlaps with (a table-miss rule, or one
-with an unusual mask among very many), it becomes a *wall*: everything that comes before it in the
-safe order is done before it, and the rest after it.
+Which operations overlap is known however many masks there are (:mod:`drivers.overlaps`); a field
+with very many of them is left aside, and then more is kept in order than has to be.
 
 What is bounded.  An operation is overtaken only by others of its window: by fewer than
 ``max_operations``, all of which arrived within ``max_seconds`` of the first.
@@ -32,9 +31,14 @@ What is left out.  An operation that still waits when the next on the same entry
 up by the agent; it is not done any more.
 
 What it is worth.  Where the cheap direction is the safe order, as where the free room of a TCAM
-lies at the bottom, sorting cannot harm.  Elsewhere overlaps can force what is cheap into an order
-that is dearer than that of arrival.  There a window is decided as a whole when the first of it is
-taken: by rank or in the order of arrival, whichever a trial says is cheaper.
+lies at the bottom, sorting cannot harm.  Elsewhere rules that overlap are forced into an order that
+can be dearer than that of arrival, in which packets meet what is neither old nor new: ``fifo`` is
+for those who would rather have that.  Only what is in one window can be sorted, so that a barrier
+after every fifty operations, or an agent that lets no more than fifty in, leaves little to gain.
+``python -m bench.asic`` prints how much it is.
+
+Whether it is of use to a driver follows from its costs.  Where the order makes no difference to
+them, as for filters of the kernel's, the order of arrival is the best there is.
 
 Policies: ``off`` and ``fifo`` keep the order of arrival (with ``off``, drivers write one operation
 at a time, too), ``greedy`` takes whatever is cheapest by the model's rank, and ``optimal`` finds
@@ -86,25 +90,22 @@ class Scheduler:
         self._window = Window(model, *self._limits)
         self._later: deque[tuple[IOperation, float]] = deque()
         self._plan: list[Node] = []
-        self._decided: deque[Node] = deque()
 
     def __len__(self) -> int:
-        return self._window.waiting + len(self._decided) + len(self._later)
+        return self._window.waiting + len(self._later)
 
     def clear(self) -> None:
         """Forget everything."""
         self._window = Window(self._model, *self._limits)
         self._later.clear()
         self._plan.clear()
-        self._decided.clear()
 
     def push(self, operation: IOperation, now: float) -> None:
         """An operation has arrived.
 
         :param now: seconds, not before the last one's.
         """
-        waits = not self._reorders or self._later or self._decided
-        if waits or not self._admit(operation, now):
+        if not self._reorders or self._later or not self._admit(operation, now):
             self._later.append((operation, now))
 
     def _admit(self, operation: IOperation, arrived: float) -> bool:
@@ -121,12 +122,8 @@ class Scheduler:
         """Do these not, as far as they still wait; returns which."""
         doomed = set(operations)
         found = self._window.discard(doomed)
-        for node in self._decided:
-            if node.operation in doomed:
-                found.add(node.operation)
         found.update(operation for operation, _ in self._later if operation in doomed)
         self._plan.clear()
-        self._decided = deque(node for node in self._decided if node.operation not in doomed)
         self._later = deque(waits for waits in self._later if waits[0] not in doomed)
         return found
 
@@ -138,9 +135,6 @@ class Scheduler:
         later = self._later
         if not self._reorders:
             return later.popleft()
-        if self._decided:
-            node = self._decided.popleft()
-            return node.operation, node.arrived
         for _ in range(min(len(later), ADMITTED_A_TURN)):
             if (self._window.closed and self._window.waiting) or not self._admit(*later[0]):
                 break
@@ -153,9 +147,6 @@ class Scheduler:
                 self._plan = window.best()
             node = self._plan.pop(0)
             window.take_this(node)
-        elif not self._model.sure and not window.begun and window.waiting > 1:
-            self._decided.extend(window.take_all())
-            node = self._decided.popleft()
         else:
             node = window.take()
         return node.operation, node.arrived

@@ -33,13 +33,7 @@ class Layout(Protocol):
 
     Both changes return how many other entries were moved.  Where ``moved`` is given, their tokens
     are appended to it, in the order in which they were moved.
-
-    :ivar descends: whether to insert in descending and to remove in ascending order is cheapest.
     """
-
-    @property
-    def descends(self) -> bool:
-        """See above."""
 
     def insert(self, token: int, priority: int, moved: list[int] | None = None) -> int:
         """Make room for an entry, and put it there."""
@@ -185,11 +179,6 @@ class ChunkedLayout:
         copy._flat = self._flat.copy()
         return copy
 
-    @property
-    def descends(self) -> bool:
-        """See :class:`Layout`."""
-        return not self._top
-
     def insert_rank(self, priority: int) -> int:
         """Away from the free room first."""
         return priority if self._top else -priority
@@ -258,11 +247,6 @@ class DenseLayout:
         copy._keys = self._keys.copy()
         copy._tokens = self._tokens.copy()
         return copy
-
-    @property
-    def descends(self) -> bool:
-        """See :class:`Layout`."""
-        return not self._top
 
     def insert_rank(self, priority: int) -> int:
         """Away from the free room first."""
@@ -372,11 +356,6 @@ class GapsLayout:
         copy._places = self._places.copy()
         copy._tokens = self._tokens.copy()
         return copy
-
-    @property
-    def descends(self) -> bool:
-        """See :class:`Layout`."""
-        return False
 
     def insert_rank(self, priority: int) -> int:
         """Halves first, then quarters, and so on, so that each finds the middle of a large gap."""

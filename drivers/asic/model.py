@@ -18,7 +18,6 @@ class AsicModel:
         self._tables = tables
         self._run = run
         self.together = run.limit > 1
-        self.sure = all(table.layout.descends for table in tables.values())
 
     def rank(self, operation: IOperation) -> int:
         """What the layout says its direction is."""

@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from agent.openflow.match import Match
 from drivers import overlaps
 from drivers.interfaces import IOperation, OperationKind
-from drivers.overlaps import MAX_FOUND, MAX_MASKS
 from drivers.scheduling import POLICIES, Scheduler
 from drivers.testing import FakeOperation, FakeRule
 from drivers.testing.fakes import output
@@ -30,21 +29,24 @@ class Model:
     """Hardware for which ascending priorities are said to be cheap, or descending ones; really an
     operation costs the difference to the priority before.
 
-    :ivar sure: whether what is said is to be believed.
     :ivar last: the priority before.
     :ivar together: whether operations of one kind are written together.
     :ivar free: how many entries there is room for, with all that was taken done.
+    :ivar mixed: if not 0, what is said is neither: any order, a different one for each number.
     """
 
     ascending: bool = True
     free: int = 1_000_000
     together: bool = False
-    sure: bool = True
     last: int = 0
+    mixed: int = 0
 
     def rank(self, operation: IOperation) -> int:
-        """The priority."""
-        priority: int = operation.rule.priority
+        """The priority, unless all is mixed."""
+        rule = operation.rule
+        priority: int = rule.priority
+        if self.mixed:
+            return hash((self.mixed, rule.match.mask, rule.match.value, priority)) % 5
         return priority if self.ascending == (operation.kind is ADD) else -priority
 
     def room(self, table_id: int) -> int:
@@ -206,46 +208,46 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(self.order(arrival), [0, 3, 1, 2])
         self.assertEqual(self.order(arrival, Model(together=True)), [3, 2, 0, 1])
 
-    def test_not_sure(self) -> None:
-        """Where it is not sure that sorting helps, what arrived together is taken as it arrived if
-        that is cheaper, and sorted if it is not."""
-        rising, mixed = self.adds(1, 2, 3), self.adds(3, 1, 2)
-        for ascending, order in ((False, [0, 1, 2]), (True, [0, 1, 2])):
-            self.assertEqual(self.order(rising, Model(ascending, sure=False)), order)
-        self.assertEqual(self.order(mixed, Model(sure=False)), [1, 2, 0])
-
-    def test_walls(self) -> None:
-        """What overlaps too many others to name them is added before what is lower and after what
-        is higher; the rest is still sorted."""
-        count = MAX_FOUND + 6
+    def test_catch_all(self) -> None:
+        """What overlaps with everything is added after all that is higher and before all that is
+        lower; the rest is still sorted, on either side of it."""
+        count = 100
         adds = self.adds(*range(100, 100 + count))
-        wall = FakeOperation.add(FakeRule(Match(), 100 + count // 2))
-        order = self.order([*adds, wall])
-        half = count // 2  # has the wall's priority, and came before it
+        wide = FakeOperation.add(FakeRule(Match(), 100 + count // 2))
+        order = self.order([*adds, wide])
+        half = count // 2  # has the priority of the wide one, and came before it
         self.assertEqual(order, [*range(half, count), count, *range(half)])
 
     def test_many_masks(self) -> None:
-        """What has one mask too many is a wall, too."""
-        adds = [
-            FakeOperation.add(FakeRule(Match(1 << n, 1 << n), n + 1)) for n in range(MAX_MASKS + 3)
-        ]
-        self.assertEqual(self.order(adds), list(reversed(range(MAX_MASKS + 3))))
+        """However many masks there are, only what overlaps waits for another."""
+        count = 17 * 17
+        adds = []
+        for number in range(count):
+            lengths = number // 17, number % 17
+            source, target = (0xFFFFFFFF << 16 + length & 0xFFFFFFFF for length in lengths)
+            match = Match.of(ipv4_src=(0, source), ipv4_dst=(0, target), tcp_dst=80)
+            adds.append(FakeOperation.add(FakeRule(match, number)))
+        apart = FakeOperation.add(FakeRule(Match.of(tcp_dst=81), count // 2))
+        order = self.order([*adds, apart])
+        self.assertEqual(order, [count, *reversed(range(count))])
 
     def test_left_out(self) -> None:
         """What still waits when the next on the same entry arrives is not done any more."""
         scheduler = Scheduler(Model())
         (add,) = self.adds(1)
         delete = FakeOperation.delete(add.rule)
-        scheduler.push(add, 0.0)
-        scheduler.push(delete, 0.0)
-        self.assertEqual(len(scheduler), 1)
-        self.assertEqual(scheduler.left_out, [add])
-        self.assertEqual(drained(scheduler), [delete])
+        for first, second in ((add, delete), (delete, add)):
+            scheduler.push(first, 0.0)
+            scheduler.push(second, 0.0)
+            self.assertEqual(len(scheduler), 1)
+            self.assertEqual(scheduler.left_out, [first])
+            self.assertEqual(drained(scheduler), [second])
+            scheduler.left_out = []
 
     def test_discard(self) -> None:
         """What is not to be done is not, wherever it waits; what it held up is free."""
         for policy in POLICIES:
-            for model in (Model(), Model(free=2), Model(sure=False)):
+            for model in (Model(), Model(free=2)):
                 scheduler = Scheduler(model, policy)
                 wall = FakeOperation.add(FakeRule(Match(), 9))
                 adds = [*self.adds(2, 3, 1, 5), wall, *self.adds(4, 6)]
@@ -287,39 +289,52 @@ class OrderTests(SynchronousTestCase):
 class SafetyTests(SynchronousTestCase):
     """What packets meet meanwhile."""
 
-    @given(WISHES, st.booleans(), st.sampled_from(POLICIES), st.sampled_from([0, 1, 2, 64]))
-    @settings(max_examples=200)
+    @given(
+        WISHES,
+        st.booleans(),
+        st.sampled_from(POLICIES),
+        st.sampled_from([0, 1, 2, 64]),
+        st.integers(0, 99),
+    )
+    @settings(max_examples=300)
     def test_any_time(
-        self, wishes: list[tuple[Match, int, bool, int]], ascending: bool, policy: str, most: int
+        self,
+        wishes: list[tuple[Match, int, bool, int]],
+        ascending: bool,
+        policy: str,
+        most: int,
+        mixed: int,
     ) -> None:
-        """However operations come and are taken: each is taken once, what is there at the end is
-        what is there in the order of arrival, and at each step each packet meets what it meets at
-        some step of the order of arrival.  However few overlaps are told apart."""
-        self.patch(overlaps, "MAX_FOUND", most)
-        self.patch(overlaps, "MAX_MASKS", most + 1)
+        """However operations come and are taken, and whatever order is wanted: each is taken once,
+        what is there at the end is what is there in the order of arrival, and at each step each
+        packet meets what it meets at some step of the order of arrival; those of one priority which
+        overlap keep their order.  However few masks are told apart."""
+        self.patch(overlaps, "MAX_MASKS", most)
         agent = Agent()
-        model = Model(ascending, together=most % 2 == 0, sure=most > 1)
+        model = Model(ascending, together=most % 2 == 0, mixed=mixed)
         scheduler = Scheduler(model, policy)
         hardware: State = {}
-        waiting: set[tuple[Match, int]] = set()
+        waiting: list[FakeOperation] = []
         seen = {packet: met({}, packet) for packet in PACKETS}
-        steps: list[State] = []
 
         def take() -> None:
             nonlocal hardware
             operation = scheduler.pop()[0]
             assert isinstance(operation, FakeOperation)
-            waiting.remove((operation.rule.match, operation.rule.priority))
+            rule = operation.rule
+            for other in waiting[: waiting.index(operation)]:
+                same = other.rule.priority == rule.priority
+                self.assertFalse(same and other.rule.match.overlaps(rule.match))
+            waiting.remove(operation)
             hardware = done(hardware, operation)
-            steps.append(hardware)
             for packet in PACKETS:
                 self.assertLessEqual(met(hardware, packet), seen[packet])
 
         for match, priority, delete, count in wishes:
-            while (match, priority) in waiting:
+            while any(one.rule.match == match and one.rule.priority == priority for one in waiting):
                 take()
             operation = agent.operation(match, priority, delete)
-            waiting.add((match, priority))
+            waiting.append(operation)
             scheduler.push(operation, 0.0)
             for packet in PACKETS:
                 seen[packet] |= met(agent.state, packet)
@@ -329,13 +344,13 @@ class SafetyTests(SynchronousTestCase):
             take()
         self.assertEqual(hardware, agent.state)
 
-    @given(WISHES, WISHES, st.booleans(), st.sampled_from(["greedy", "optimal"]))
+    @given(WISHES, WISHES, st.integers(0, 99), st.sampled_from(["greedy", "optimal"]))
     @settings(max_examples=200)
     def test_old_or_new(
         self,
         before: list[tuple[Match, int, bool, int]],
         wishes: list[tuple[Match, int, bool, int]],
-        ascending: bool,
+        mixed: int,
         policy: str,
     ) -> None:
         """What arrives at once, and has no rule deleted or modified before another of its priority
@@ -350,7 +365,7 @@ class SafetyTests(SynchronousTestCase):
             rules = [operation.rule for operation in operations]
             if not any(r.priority == priority and r.match.overlaps(match) for r in rules):
                 operations.append(agent.operation(match, priority, delete))
-        scheduler = Scheduler(Model(ascending), policy)
+        scheduler = Scheduler(Model(mixed=mixed), policy)
         for operation in operations:
             scheduler.push(operation, 0.0)
         hardware = old
@@ -421,8 +436,7 @@ class StarvationTests(SynchronousTestCase):
     def test_bound(self, arrivals: list[tuple[int, int, float]], bound: int, policy: str) -> None:
         """Whatever comes, an operation is overtaken by fewer than the bound, and by none which
         arrived more than the bound's seconds later."""
-        model = Model(sure=bound % 2 == 0)
-        scheduler = Scheduler(model, policy, max_operations=bound, max_seconds=3.0)
+        scheduler = Scheduler(Model(), policy, max_operations=bound, max_seconds=3.0)
         arrived: dict[int, float] = {}
         taken: list[int] = []
         now = 0.0
@@ -451,7 +465,7 @@ class StarvationTests(SynchronousTestCase):
         for seconds, order in ((3.0, [1, 0]), (3.5, [0, 1])):
             scheduler = Scheduler(Model(), max_seconds=3.0)
             for number, now in enumerate((0.0, seconds)):
-                scheduler.push(FakeOperation.add(FakeRule(Match(0xFF, number), -number)), now)
+                scheduler.push(FakeOperation.add(FakeRule(Match(0xFF, number), 9 - number)), now)
             taken = [operation.rule.match.value for operation in drained(scheduler)]
             self.assertEqual(taken, order)
 
