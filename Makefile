@@ -5,7 +5,8 @@
 #   make demo                           the same with its page and two busy controllers
 #   make test [TESTS=tests.openflow]    unit tests: no root, no network, no waiting
 #   make system-test                    tests from outside; each says what it needs, or skips itself
-#   make osken-long                     os-ken's tests of groups and meters: 15 minutes, two idle cores
+#   make osken-long                     os-ken's tests of groups and meters: 20 minutes
+#   make newcomer                       README's commands in a fresh Debian, timed; needs root
 #   make lint                           ruff and mypy
 #   make man                            the manual pages in man/, from what the code declares
 #   make docs                           the documentation, in build/docs; warnings are errors
@@ -25,6 +26,8 @@ FAUCET := .venv-faucet
 
 # Where the virtual machine is made that has the kernel this one may lack.
 VM := .vm
+# The same of the fresh Debian.
+NEWCOMER := .newcomer
 
 # Everything under tests/ but what needs more than Python, which system-test runs.
 UNIT := $(filter-out tests.system tests.kernel,$(sort \
@@ -32,7 +35,8 @@ UNIT := $(filter-out tests.system tests.kernel,$(sort \
 	$(subst /,.,$(patsubst %.py,%,$(wildcard tests/test_*.py)))))
 TESTS ?= $(UNIT)
 
-.PHONY: help run demo test system-test osken-long lint man docs bench bench-tcflower bench-asic fuzz clean
+.PHONY: help run demo test system-test osken-long newcomer lint man docs bench bench-tcflower bench-asic \
+	fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -57,6 +61,9 @@ system-test: $(VENV)/test.stamp $(FAUCET)/stamp
 
 osken-long: $(VENV)/test.stamp $(FAUCET)/stamp
 	@$(TRIAL) tests.system.osken_long
+
+newcomer:
+	@tests/newcomer $(NEWCOMER)
 
 lint: $(VENV)/dev.stamp
 	@status=0; \
@@ -89,7 +96,7 @@ fuzz: $(VENV)/test.stamp
 	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)
 
 clean:
-	rm -rf $(VENV) $(FAUCET) $(VM) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
+	rm -rf $(VENV) $(FAUCET) $(VM) $(NEWCOMER) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache etc/run
 	rm -f twisted/plugins/dropin.cache
 	find agent docs drivers tests twisted -name __pycache__ -prune -exec rm -rf {} +
 
