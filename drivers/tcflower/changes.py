@@ -81,9 +81,9 @@ class Block:
         """The cookie of a rule's filters: whose they are, and which rule's; 0: no rule's."""
         return cookie_of(self.number, handle)
 
-    def ask_all(self, sequence: int) -> bytes:
-        """The request for a dump of all its filters."""
-        return pack.message(pack.RTM_GETTFILTER, pack.NLM_F_DUMP, sequence, self.number, (0, 0, 0))
+    def ask_all(self, sequence: int, terse: bool = False) -> bytes:
+        """The request for a dump of all its filters; see :func:`.pack.dump_filters`."""
+        return pack.dump_filters(self.number, sequence, terse)
 
     def change(self, steps: Sequence[Step], done: Done) -> None:
         """Make a change; ``done`` is called once, later or, if there is nothing to do, at once."""
@@ -133,16 +133,22 @@ class Block:
             answer(0 if error in (errno.ENOENT, errno.EINVAL) else error, text)
 
         number = self.number
-        self.request(lambda n: pack.delete_filter(wanted, number, REMOVING, n), answered, read)
-
-    def look(self, wanted: Filter, read: Callable[[Reading], None]) -> None:
-        """Read what a filter has counted, if it is there."""
-        number = self.number
         self.request(
-            lambda n: pack.get_filter(wanted, number, pack.NLM_F_ACK, n),
-            lambda error, text: None,
-            read,
+            lambda n: pack.delete_filter(wanted.place, number, REMOVING, n), answered, read
         )
+
+    def look(
+        self,
+        place: tuple[int, int, int],
+        read: Callable[[Reading], None],
+        answer: Callable[[int, str], None] = lambda error, text: None,
+    ) -> None:
+        """Read what a filter has counted, if it is there.
+
+        :param place: its chain, pref and handle.
+        """
+        number = self.number
+        self.request(lambda n: pack.get_filter(place, number, pack.NLM_F_ACK, n), answer, read)
 
 
 class _Change:
@@ -163,7 +169,7 @@ class _Change:
         answer = partial(self._answered, step)
         if step.new is not None:
             if step.old is not None and step.read is not None:
-                self._block.look(step.old, step.read)
+                self._block.look(step.old.place, step.read)
             self._block.install(step.new, answer)
         elif step.old is not None:
             self._block.remove(step.old, answer, step.read)

@@ -29,6 +29,7 @@ from drivers.tcflower.netlink import Dumper
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.probe import qdisc_of
 from drivers.tcflower.rules import Rules
+from drivers.tcflower.runs import each
 from drivers.tcflower.tails import Tail
 
 TIMES: Final = 3
@@ -110,15 +111,15 @@ class Checker:
         messages: list[bytes] = []
         blocks: dict[int, int] = {}
 
-        def keep(data: bytes, kind: int, at: int, length: int) -> None:
+        def keep(data: bytes, at: int, length: int) -> None:
             messages.append(data[at : at + length])
 
-        def bound(data: bytes, kind: int, at: int, length: int) -> None:
+        def bound(data: bytes, at: int, length: int) -> None:
             device = qdisc_of(data, at, length)
             if device is not None:
                 blocks[device[0]] = device[1]
 
-        yield self._dumper.dump(qdisc.dump, bound)
+        yield self._dumper.dump(qdisc.dump, each(bound))
         wrong = {
             f"device {port.name} is not part of the bridge"
             for port in self._ports
@@ -126,7 +127,7 @@ class Checker:
         }
         if self._block.number not in blocks.values():
             return wrong
-        yield self._dumper.dump(self._block.ask_all, keep)
+        yield self._dumper.dump(self._block.ask_all, each(keep))
         work = self._compare(messages, wrong)
         clock = self._host.reactor
         yield Cooperator(_slice, scheduler=lambda run: clock.callLater(0, run)).coiterate(work)

@@ -1,23 +1,31 @@
-"""What the kernel has counted: for rules at their filters, for ports at their devices."""
+"""What the kernel has counted: for rules at their filters, for ports at their devices.
+
+A dump of all filters says what each compares and does besides what it has counted, which is most of
+it, so the kernel is asked for a terse one (Linux 5.8).  That does not say when a filter counted
+last, so it only tells which have counted since they were read; these are then read whole: a few one
+by one, of many all in a full dump, as at once the next time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from agent.openflow.messages import PortStats
 from drivers.interfaces import Entry as AnyEntry
-from drivers.tcflower import pack
 from drivers.tcflower.changes import Block
-from drivers.tcflower.dump import Reader
-from drivers.tcflower.entries import Entries
+from drivers.tcflower.dump import CLOCK, Reader, Rows
+from drivers.tcflower.entries import Entries, Slot
 from drivers.tcflower.netlink import Dumper
 from drivers.tcflower.ports import TcPort, ask_for_device
+from drivers.tcflower.runs import Run
 
 FEW: Final = 16
-"""Of so many rules the filters are read one by one, of more of them all in a dump."""
+"""So many filters are read one by one, and of many filters one part of so many."""
 
 
 class Counting:
@@ -34,17 +42,36 @@ class Counting:
         self._entries = entries
         self._dumper = dumper
         self._now = now
+        self._busy = False
+        self._reader = Reader()
 
     def refresh(self, rules: Sequence[AnyEntry]) -> Deferred[None]:
         """Read what the filters of rules have counted."""
-        entries = [entry for rule in rules if (entry := self._entries.get(rule.handle))]
-        slots = [(entry, slot) for entry in entries for slot in entry.slots]
-        if not slots:
+        if not self._entries.filters:
             return succeed(None)
-        if len(slots) > FEW:
-            return self._dumper.dump(self._block.ask_all, self._taker())
+        if self._few(rules):
+            entries = [entry for rule in rules if (entry := self._entries.get(rule.handle))]
+            slots = [slot for entry in entries for slot in entry.slots]
+            if self._few(slots):
+                return self._read_each(slots)
+        if self._busy:
+            return self._read_all()
+        counted: list[Slot] = []
+
+        def refused(failure: Failure) -> Deferred[None]:
+            failure.trap(OSError)
+            return self._read_all()
+
+        done = self._dump(True, counted)
+        return done.addCallbacks(lambda _: self._read_counted(counted), refused)
+
+    def _few(self, of: Sequence[object]) -> bool:
+        return len(of) <= max(FEW, self._entries.filters // FEW)
+
+    def _read_each(self, slots: Iterable[Slot]) -> Deferred[None]:
+        """Read filters one by one."""
         done: Deferred[None] = Deferred()
-        waiting = len(slots)
+        waiting = 1
 
         def answered(error: int, text: str) -> None:
             nonlocal waiting
@@ -52,31 +79,73 @@ class Counting:
             if not waiting:
                 done.callback(None)
 
-        number = self._block.number
-        for entry, slot in slots:
-            self._block.request(
-                lambda n, one=slot.filter: pack.get_filter(one, number, pack.NLM_F_ACK, n),  # type: ignore[misc]
+        for slot in slots:
+            waiting += 1
+            self._block.look(
+                slot.key,
+                lambda reading, slot=slot: slot.read(reading, self._now()),  # type: ignore[misc]
                 answered,
-                lambda reading, entry=entry, slot=slot: slot.read(  # type: ignore[misc]
-                    reading, entry.counters, self._now()
-                ),
             )
+        answered(0, "")
         return done
 
-    def _taker(self) -> Callable[[bytes, int, int, int], None]:
-        """What takes the messages of a dump."""
+    def _read_counted(self, counted: Sequence[Slot]) -> Deferred[None]:
+        """Read those of which a terse dump has said that they have counted."""
+        if self._few(counted):
+            return self._read_each(counted)
+        return self._read_all()
+
+    def _read_all(self) -> Deferred[None]:
+        """Read them in a full dump."""
+        counted: list[Slot] = []
+
+        def over(result: None) -> None:
+            self._busy = not self._few(counted)
+
+        return self._dump(False, counted).addCallback(over)
+
+    def _dump(self, terse: bool, counted: list[Slot]) -> Deferred[None]:
+        """Have a dump, and take what it says.
+
+        :param counted: is given the filters that have counted since they were read; of a terse
+            dump, those that still have to be.
+        """
+        reader = self._reader
         now = self._now()
-        read = Reader().read
-        find = self._entries.find
 
-        def take(data: bytes, kind: int, at: int, length: int) -> None:
-            reading = read(data, at, length)
-            if reading is not None:
-                found = find((reading.chain, reading.pref, reading.handle))
-                if found is not None:
-                    found[1].read(reading, found[0].counters, now)
+        def take(run: Run) -> None:
+            while run.count:
+                rows = reader.rows(run)
+                if rows is not None:
+                    self._take(rows, now, terse, counted)
+                run = run.after(1 if rows is None else rows.count)
 
-        return take
+        return self._dumper.dump(partial(self._block.ask_all, terse=terse), take)
+
+    def _take(self, rows: Rows, now: float, terse: bool, counted: list[Slot]) -> None:
+        """Take what a dump says of some filters."""
+        there = self._entries.at(rows.place)
+        if not there:
+            return
+        slots = map(there.get, rows.column("handle"))
+        packets, flags = rows.packets(), rows.column("flags")
+        if terse and not rows.has("age"):
+            counted += [
+                slot
+                for slot, count, where in zip(slots, packets, flags, strict=True)
+                if slot is not None and (count != slot.packets or where != slot.flags)
+            ]
+            return
+        names = ("bytes", "age", "in_hw_count")
+        for slot, count, where, octets, age, hardware in zip(
+            slots, packets, flags, *map(rows.column, names), strict=True
+        ):
+            if slot is not None and (count != slot.packets or where != slot.flags):
+                slot.flags = where
+                slot.in_hw_count = hardware
+                slot.count(count, octets, now - age / CLOCK)
+                if not terse:
+                    counted.append(slot)
 
     def port_stats(self, ports: Sequence[TcPort]) -> Deferred[list[PortStats]]:
         """What the devices of ports have counted, and the ports where there is none."""

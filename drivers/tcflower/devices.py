@@ -19,6 +19,7 @@ from drivers.tcflower.netlink import Dumper, explain
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.probe import Probe, qdisc_of
 from drivers.tcflower.rules import Rules
+from drivers.tcflower.runs import each
 
 CHECK: Final = 2.0
 """Seconds after which the qdiscs are looked at again: others may have removed them."""
@@ -121,12 +122,12 @@ class Devices:
         """See whether the qdiscs are still there."""
         there: dict[int, int] = {}
 
-        def take(data: bytes, kind: int, at: int, length: int) -> None:
+        def take(data: bytes, at: int, length: int) -> None:
             device = qdisc_of(data, at, length)
             if device is not None:
                 there[device[0]] = device[1]
 
-        done = self._dumper.dump(qdisc.dump, take)
+        done = self._dumper.dump(qdisc.dump, each(take))
         done.addCallback(lambda _: self._looked(there))
         done.addErrback(lambda failure: self._log.failure("cannot look at qdiscs", failure))
         self._check = self._reactor.callLater(CHECK, self._look)

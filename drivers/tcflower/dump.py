@@ -19,6 +19,7 @@ from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from drivers.tcflower import pack
+from drivers.tcflower.runs import WORD, Run, alike
 
 STATS_BASIC: Final = 1
 STATS_BASIC_HW: Final = 7
@@ -56,7 +57,7 @@ class Reading(NamedTuple):
     :ivar packets: what the first action has counted, hardware included.
     :ivar bytes: likewise, without Ethernet headers.
     :ivar hw_packets: of these, the packets in hardware.
-    :ivar age: seconds since the last packet, or since it was made.
+    :ivar age: seconds since the last packet, or since it was made; None: that was not said.
     :ivar flags: :class:`drivers.tcflower.filters.FilterFlags`.
     :ivar in_hw_count: how many devices have it in hardware.
     """
@@ -69,7 +70,7 @@ class Reading(NamedTuple):
     bytes: int
     hw_packets: int
     hw_bytes: int
-    age: float
+    age: float | None
     flags: int
     in_hw_count: int
 
@@ -120,14 +121,83 @@ class Layout:
         self._headers: Callable[[Any], Any] = itemgetter(*wanted)
         self._expected = tuple(headers[every[index].at] for index in wanted)
         index_of = {place.name: index for index, place in enumerate(every) if place.name}
-        self._index = [index_of.get(name, -1) for name in _NAMES]
+        # What is not there is the None that take() puts behind the values.
+        self._values = itemgetter(*(index_of.get(name, -1) for name in _NAMES))
+        self._words = [(at // WORD, word) for at, word in sorted(headers.items())]
+        self._columns = {place.name: place for place in places}
+        common = [place for place in places if place.name in ("kind", "chain", "info")]
+        self._common = [
+            at // WORD
+            for place in common
+            for at in range(place.at, place.at + Struct(place.format).size, WORD)
+        ]
 
     def take(self, data: bytes, at: int) -> tuple[Any, ...] | None:
         """The values of :data:`_NAMES`, None for one that is not there; None: another layout."""
         values = self._unpack(data, at)
         if self._headers(values) != self._expected:
             return None
-        return tuple(None if index < 0 else values[index] for index in self._index)
+        return self._values((*values, None))  # type: ignore[no-any-return]
+
+    def fitting(self, run: Run) -> int:
+        """How many of a run's first messages have this layout, and are about filters of the same
+        chain and pref."""
+        words, count = run.words, run.count
+        start, step = run.at // WORD, run.step // WORD
+        for place, word in self._words:
+            if words[start + place] != word:
+                return 0
+            count = alike(words, start + place, step, count)
+        for place in self._common:
+            count = alike(words, start + place, step, count)
+        return count
+
+    def has(self, name: str) -> bool:
+        """Whether one of :data:`_NAMES` is there."""
+        return name in self._columns
+
+    def column(self, run: Run, name: str, count: int) -> list[int]:
+        """What the first messages of a run say of one of :data:`_NAMES`; zeros if nothing."""
+        place = self._columns.get(name)
+        if place is None:
+            return [0] * count
+        if place.format == "I":
+            return run.column(place.at, count)
+        halves = [run.column(place.at + offset, count) for offset in (0, WORD)]
+        low, high = halves if pack.ORDER == "little" else reversed(halves)
+        return [one | two << 32 for one, two in zip(low, high, strict=True)] if any(high) else low
+
+
+class Rows:
+    """Messages that are laid out alike, about filters of one chain and pref.
+
+    :ivar count: how many.
+    """
+
+    def __init__(self, run: Run, layout: Layout, count: int) -> None:
+        self.count = count
+        self._run = run
+        self._layout = layout
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The chain and the pref."""
+        (chain,) = self._layout.column(self._run, "chain", 1)
+        (info,) = self._layout.column(self._run, "info", 1)
+        return chain, info >> 16
+
+    def has(self, name: str) -> bool:
+        """Whether they say one of the numbers of a :class:`Reading`."""
+        return self._layout.has(name)
+
+    def column(self, name: str) -> list[int]:
+        """What each says of one of the numbers of a :class:`Reading`; zeros if nothing.  Ages are
+        in parts of a second, :data:`CLOCK`."""
+        return self._layout.column(self._run, name, self.count)
+
+    def packets(self) -> list[int]:
+        """What each says of its packets."""
+        return self.column("packets64" if self.has("packets64") else "packets")
 
 
 _NAMES: Final = (
@@ -161,26 +231,38 @@ class Reader:
         :return: None when it is no flower filter, as of the messages that say that there is a
             classifier with filters, and when it is damaged.
         """
-        known = self._layouts.get(length)
-        if known is not None:
-            for layout in known:
-                values = layout.take(data, at)
-                if values is not None:
-                    return _reading(values)
+        for layout in self._layouts.get(length, ()):
+            values = layout.take(data, at)
+            if values is not None:
+                return _reading(values)
+        made = self._learn(data, at, length)
+        if made is None:
+            return None
+        values = made.take(data, at)
+        assert values is not None
+        return _reading(values)
+
+    def rows(self, run: Run) -> Rows | None:
+        """The first messages of a run that are laid out alike; None: the first is no filter."""
+        for layout in self._layouts.get(run.length, ()):
+            count = layout.fitting(run)
+            if count:
+                return Rows(run, layout, count)
+        made = self._learn(run.data, run.at, run.length)
+        return None if made is None else Rows(run, made, made.fitting(run))
+
+    def _learn(self, data: bytes, at: int, length: int) -> Layout | None:
+        """The layout of a message, which is remembered; None: it is no filter, or damaged."""
         try:
             made = _walk(data, at, length)
         except ValueError:
             return None
-        if made is None:
-            return None
-        if known is None:
-            known = self._layouts[length] = []
-        if len(known) >= LAYOUTS:
-            del known[0]
-        known.append(made)
-        values = made.take(data, at)
-        assert values is not None
-        return _reading(values)
+        if made is not None:
+            known = self._layouts.setdefault(length, [])
+            if len(known) >= LAYOUTS:
+                del known[0]
+            known.append(made)
+        return made
 
 
 def _reading(values: tuple[Any, ...]) -> Reading | None:
@@ -197,7 +279,7 @@ def _reading(values: tuple[Any, ...]) -> Reading | None:
         octets or 0,
         hw_packets or 0,
         hw_bytes or 0,
-        (age or 0) / CLOCK,
+        None if age is None else age / CLOCK,
         flags or 0,
         in_hw_count or 0,
     )
@@ -208,6 +290,8 @@ def _walk(data: bytes, at: int, length: int) -> Layout | None:
 
     :raises ValueError: when it is damaged.
     """
+    if length < pack.FIRST or not pack.TCMSG.unpack_from(data, at + pack.HEADER.size)[2]:
+        return None
     places = [_Place(24, "I", "handle"), _Place(32, "I", "info")]
     headers: dict[int, int] = {}
 

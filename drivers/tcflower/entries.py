@@ -8,7 +8,7 @@ sums of what filters had counted each time they were read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -30,45 +30,57 @@ class Slot:
 
     :ivar key: what the kernel knows it by: chain, pref and handle.
     :ivar make: makes the filter.
+    :ivar counters: the rule's, to which what it counts is added.
     :ivar packets: what the kernel said last that it has counted, since it was installed.
     :ivar bytes: likewise.
-    :ivar flags: where it is, as the kernel said last.
+    :ivar flags: where it is, as the kernel said last (:class:`.filters.FilterFlags`).
     :ivar in_hw_count: in how many devices' hardware.
     """
 
     key: tuple[int, int, int]
     make: Callable[[], Filter]
+    counters: Counters
     packets: int = 0
     bytes: int = 0
-    flags: FilterFlags = FilterFlags.NOT_IN_HW
+    flags: int = 0
     in_hw_count: int = 0
 
     @classmethod
-    def of(cls, one: Filter) -> Slot:
-        """The slot of a filter."""
-        return cls((one.chain, one.pref, one.handle), lambda: one)
+    def of(cls, one: Filter, counters: Counters) -> Slot:
+        """The slot of a filter that is not in hardware yet."""
+        return cls(one.place, lambda: one, counters, flags=int(one.flags | FilterFlags.NOT_IN_HW))
 
     @property
     def filter(self) -> Filter:
         """The filter itself, which is made when it is needed: few are ever looked at again."""
         return self.make()
 
-    def read(self, reading: Reading, counters: Counters, now: float) -> None:
+    def read(self, reading: Reading, now: float) -> None:
         """Take what the kernel says of it; what is new goes to the counters.
 
         :param now: the agent's clock.
         """
-        packets, octets = reading.packets - self.packets, reading.bytes - self.bytes
-        self.flags = FilterFlags(reading.flags)
+        self.flags = reading.flags
         self.in_hw_count = reading.in_hw_count
-        if packets < 0:
+        self.count(reading.packets, reading.bytes, now - (reading.age or 0.0))
+
+    def count(self, packets: int, octets: int, used: float) -> None:
+        """Take what the kernel has counted.
+
+        :param used: when it counted last, by the agent's clock.
+        """
+        new, new_octets = packets - self.packets, octets - self.bytes
+        if new < 0:
             # It was installed anew behind our back, and counts from zero.
-            packets, octets = reading.packets, reading.bytes
-        self.packets, self.bytes = reading.packets, reading.bytes
-        if packets:
-            counters.packets += packets
-            counters.bytes += octets + packets * ETH_HEADER_LEN
-            counters.used = max(counters.used, now - reading.age)
+            new, new_octets = packets, octets
+        self.packets = packets
+        self.bytes = octets
+        if new:
+            counters = self.counters
+            counters.packets += new
+            counters.bytes += new_octets + new * ETH_HEADER_LEN
+            if used > counters.used:
+                counters.used = used
 
 
 @attrs.define(eq=False)
@@ -82,10 +94,8 @@ class Entry:
     slots: tuple[Slot, ...] = ()
     translation: Translation | None = None
 
-    @property
-    def counters(self) -> Counters:
-        """The rule's."""
-        return self.rule.counters
+
+_NONE: Final[Mapping[int, Slot]] = {}
 
 
 class Entries:
@@ -93,9 +103,8 @@ class Entries:
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
-        self._slots: dict[tuple[int, int, int], tuple[Entry, Slot]] = {}
+        self._places: dict[tuple[int, int], dict[int, Slot]] = {}
         self.get = self._entries.get
-        self.find = self._slots.get
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -106,17 +115,26 @@ class Entries:
     @property
     def filters(self) -> int:
         """How many filters they have together."""
-        return len(self._slots)
+        return sum(map(len, self._places.values()))
+
+    def at(self, place: tuple[int, int]) -> Mapping[int, Slot]:
+        """The filters of a chain and pref, by handle."""
+        return self._places.get(place, _NONE)
 
     def in_hardware(self) -> int:
         """How many of these are in hardware, as the kernel said last."""
-        return sum(bool(slot.flags & FilterFlags.IN_HW) for _, slot in self._slots.values())
+        hardware = int(FilterFlags.IN_HW)
+        return sum(
+            bool(slot.flags & hardware)
+            for slots in self._places.values()
+            for slot in slots.values()
+        )
 
     def put(self, entry: Entry) -> None:
         """There is a new one."""
         self._entries[entry.rule.handle] = entry
         for slot in entry.slots:
-            self._slots[slot.key] = entry, slot
+            self._places.setdefault(slot.key[:2], {})[slot.key[2]] = slot
 
     def replace(self, old: Entry | None, entry: Entry) -> None:
         """There is one in the place of another."""
@@ -128,7 +146,11 @@ class Entries:
         """There is one less."""
         self._entries.pop(entry.rule.handle, None)
         for slot in entry.slots:
-            self._slots.pop(slot.key, None)
+            place = slot.key[:2]
+            there = self._places.get(place, {})
+            there.pop(slot.key[2], None)
+            if not there:
+                self._places.pop(place, None)
 
 
 class Handles:
@@ -144,11 +166,17 @@ class Handles:
 
 
 def placed(
-    wanted: Filters, old: Sequence[Slot], handles: Handles, flags: FilterFlags, cookie: bytes
+    wanted: Filters,
+    old: Sequence[Slot],
+    handles: Handles,
+    flags: FilterFlags,
+    cookie: bytes,
+    counters: Counters,
 ) -> tuple[list[tuple[Slot, Slot | None]], list[Slot]]:
     """Which filter takes whose place.
 
     :param wanted: as translated, without handles.
+    :param counters: of the rule that gets them.
     :return: the new filters, each with the old one that it replaces, if any; and the old ones that
         go.
     """
@@ -158,7 +186,7 @@ def placed(
         former = there.pop(identity(one), None)
         handle = handles() if former is None else former.filter.handle
         made = attrs.evolve(one, handle=handle, flags=flags, cookie=marked(cookie, one))
-        pairs.append((Slot.of(made), former))
+        pairs.append((Slot.of(made, counters), former))
     return pairs, list(there.values())
 
 

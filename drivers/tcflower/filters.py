@@ -236,6 +236,11 @@ class Filter:
     cookie: bytes = b""
     protocol: int = ETH_P_ALL
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """What the kernel knows it by: chain, pref and handle."""
+        return self.chain, self.pref, self.handle
+
     def __attrs_post_init__(self) -> None:
         if not (0 <= self.chain <= MAX_CHAIN and 1 <= self.pref <= 0xFFFF):
             raise ValueError(f"chain {self.chain} pref {self.pref} is no place")

@@ -42,6 +42,7 @@ class Installer:
         self.ends = Ends(flags)
         self._block = block
         self._flags = flags
+        self._where = int(flags | FilterFlags.NOT_IN_HW)
         self._now = now
         self._handles = Handles()
 
@@ -83,12 +84,13 @@ class Installer:
         else:
             answers.append(None)
         cookie = self._block.cookie(rule.handle)
-        pairs, gone = placed(wanted.filters(chain), before, self._handles, self._flags, cookie)
+        filters = wanted.filters(chain)
+        pairs, gone = placed(filters, before, self._handles, self._flags, cookie, rule.counters)
         for slot, former in pairs:
-            read = None if former is None or old is None else self._reads(former, old)
+            read = None if former is None else self._reads(former)
             steps.append(Step(slot.filter, former.filter if former is not None else None, read))
         if old is not None:
-            steps += [Step(None, slot.filter, self._reads(slot, old)) for slot in gone]
+            steps += [Step(None, slot.filter, self._reads(slot)) for slot in gone]
         entry.slots = tuple(slot for slot, _ in pairs)
         self._block.change(steps, answered)
 
@@ -102,7 +104,12 @@ class Installer:
         handle = self._handles()
         cookie = template.mark + (rule.handle & _RULE).to_bytes(6, "big")
         match = rule.match
-        slot = Slot((*template.place, handle), lambda: template.filter(handle, cookie, match))
+        slot = Slot(
+            (*template.place, handle),
+            lambda: template.filter(handle, cookie, match),
+            rule.counters,
+            flags=self._where,
+        )
         entry = Entry(rule, (slot,), wanted)
 
         def answered(error: int, text: str) -> None:
@@ -130,7 +137,7 @@ class Installer:
             done(refusal)
 
         self._block.change(
-            [Step(None, slot.filter, self._reads(slot, entry)) for slot in entry.slots], answered
+            [Step(None, slot.filter, self._reads(slot)) for slot in entry.slots], answered
         )
 
     def put_back(self, entry: Entry, done: Done) -> None:
@@ -149,7 +156,6 @@ class Installer:
         if entry is not None and entry.translation is not None and entry.translation.tail:
             self.ends.let_go(entry.translation.tail, self._block)
 
-    def _reads(self, slot: Slot, entry: Entry) -> Callable[[Reading], None]:
+    def _reads(self, slot: Slot) -> Callable[[Reading], None]:
         """What takes the last counters of a filter."""
-        counters = entry.counters
-        return lambda reading: slot.read(reading, counters, self._now())
+        return lambda reading: slot.read(reading, self._now())

@@ -33,6 +33,7 @@ from drivers.software.reader import Reader
 from drivers.software.system import System
 from drivers.tcflower.dump import attributes
 from drivers.tcflower.pack import HEADER
+from drivers.tcflower.runs import Run, runs
 
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1
@@ -319,8 +320,8 @@ class Pipeline(_Socket):
             answer(LOST, "")
 
 
-Take = Callable[[bytes, int, int, int], None]
-"""Takes a message of a dump: the datagram, the type, where the message begins, and its length."""
+Take = Callable[[Run], None]
+"""Takes messages of a dump."""
 
 
 class Dumper(_Socket):
@@ -387,17 +388,14 @@ class Dumper(_Socket):
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        for kind, flags, sequence, at, length in messages(data):
+        for kind, flags, sequence, run in runs(data):
             if sequence != self._current or not self._current:
                 continue
             if flags & NLM_F_DUMP_INTR:
                 self._again = True
             if kind in (NLMSG_DONE, NLMSG_ERROR):
-                error = -_error.unpack_from(data, at + HEADER.size)[0]
-                self._end(
-                    OSError(error, explain(error, extended(data, flags, at, length)))
-                    if error > 0
-                    else None
-                )
+                error = -_error.unpack_from(data, run.at + HEADER.size)[0]
+                text = extended(data, flags, run.at, run.length)
+                self._end(OSError(error, explain(error, text)) if error > 0 else None)
             else:
-                self._waiting[0][1](data, kind, at, length)
+                self._waiting[0][1](run)

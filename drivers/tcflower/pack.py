@@ -29,7 +29,7 @@ from drivers.tcflower.actions import (
     TunnelKey,
     Vlan,
 )
-from drivers.tcflower.filters import KEYS, Filter, Key
+from drivers.tcflower.filters import ETH_P_ALL, KEYS, Filter, Key
 
 RTM_NEWTFILTER: Final = 44
 RTM_DELTFILTER: Final = 45
@@ -49,6 +49,8 @@ BLOCK: Final = 0xFFFFFFFF
 KIND: Final = 1
 OPTIONS: Final = 2
 CHAIN: Final = 11
+DUMP_FLAGS: Final = 15
+DUMP_TERSE: Final = 1
 ACT_KIND: Final = 1
 ACT_OPTIONS: Final = 2
 NLA_F_NESTED: Final = 0x8000
@@ -78,6 +80,7 @@ FIRST: Final = HEADER.size + TCMSG.size
 """Where the attributes of a message begin."""
 
 _attribute = Struct("=HH")
+_bitfield = Struct("=II")
 _u8 = Struct("=B")
 _u16 = Struct("=H")
 _u32 = Struct("=I")
@@ -154,25 +157,32 @@ def new_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
     )
 
 
-def get_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
-    """The request for what the kernel knows of a filter."""
-    return _about(RTM_GETTFILTER, wanted, block, flags, sequence)
+def get_filter(key: tuple[int, int, int], block: int, flags: int, sequence: int) -> bytes:
+    """The request for what the kernel knows of a filter.
+
+    :param key: its chain, pref and handle.
+    """
+    return _about(RTM_GETTFILTER, key, block, flags, sequence)
 
 
-def delete_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
-    """The request that removes a filter."""
-    return _about(RTM_DELTFILTER, wanted, block, flags, sequence)
+def delete_filter(key: tuple[int, int, int], block: int, flags: int, sequence: int) -> bytes:
+    """The request that removes a filter; ``key`` as of :func:`get_filter`."""
+    return _about(RTM_DELTFILTER, key, block, flags, sequence)
 
 
-def _about(kind: int, wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
-    return message(
-        kind,
-        flags,
-        sequence,
-        block,
-        (wanted.handle, wanted.pref, wanted.protocol),
-        string(KIND, "flower") + attribute(CHAIN, _u32.pack(wanted.chain)),
-    )
+def _about(kind: int, key: tuple[int, int, int], block: int, flags: int, sequence: int) -> bytes:
+    chain, pref, handle = key
+    about = string(KIND, "flower") + attribute(CHAIN, _u32.pack(chain))
+    return message(kind, flags, sequence, block, (handle, pref, ETH_P_ALL), about)
+
+
+def dump_filters(block: int, sequence: int, terse: bool = False) -> bytes:
+    """The request for all filters of a block.
+
+    :param terse: without what they compare and do; kernels before 5.8 do not heed it.
+    """
+    flags = attribute(DUMP_FLAGS, _bitfield.pack(DUMP_TERSE, DUMP_TERSE)) if terse else b""
+    return message(RTM_GETTFILTER, NLM_F_DUMP, sequence, block, (0, 0, 0), flags)
 
 
 def options(wanted: Filter) -> bytes:

@@ -157,6 +157,27 @@ class KernelContractTests(KernelHarness, DriverContractTests, SynchronousTestCas
         self.assertLess(abs(host.now() - rule.counters.used), 2)
         self.assertEqual((other.counters.bytes, other.counters.used), (0, 0))
 
+    def test_many_counted(self) -> None:
+        """Of many rules, those that packets hit count them, and when they came; whether these are
+        few or all."""
+        driver, host = self.started()
+        rules = [FakeRule(Match.of(eth_src=n, eth_type=0x800), 10) for n in range(60)]
+        rules += [FakeRule(Match.of(eth_src=n, eth_type=0x800), n) for n in range(60, 90)]
+        self.run_operations(driver, host, *map(FakeOperation.add, rules))
+        counted = [0] * len(rules)
+        for hit in ([5, 70], [], range(90), range(90), [5], []):
+            for n in hit:
+                frame = FRAME[:6] + n.to_bytes(6, "big") + FRAME[12:]
+                self.receive(driver, 1, frame)
+                counted[n] += 1
+            begun = host.now()
+            time.sleep(0.5)
+            self.wait(host, driver.refresh(rules))
+            self.assertEqual([rule.counters.packets for rule in rules], counted)
+            for n in hit:
+                self.assertEqual(rules[n].counters.bytes, counted[n] * len(FRAME))
+                self.assertLess(rules[n].counters.used, begun + 0.1)
+
 
 class ForwardingTests(KernelHarness, SynchronousTestCase):
     """What the kernel does with frames is what the software datapath would."""

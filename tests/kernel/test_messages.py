@@ -16,6 +16,7 @@ from drivers.tcflower.actions import SHOT, Gact, Mirred, Police, Skbedit, TcActi
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter, FilterFlags
 from drivers.tcflower.netlink import Dumper, Pipeline
+from drivers.tcflower.runs import each
 from tests.drivers.tcflower.examples import ACTIONS
 from tests.kernel import need_flower, run
 from tests.kernel.reactors import make_reactor, result, turn
@@ -96,18 +97,18 @@ class MessageCase(SynchronousTestCase):
         decoded: dict[int, Any] = {}
         reader = Reader()
 
-        def take(data: bytes, kind: int, at: int, length: int) -> None:
+        def take(data: bytes, at: int, length: int) -> None:
             reading = reader.read(data, at, length)
             if reading is not None:
                 readings[reading.handle] = reading
                 decoded[reading.handle] = nla.decode(data[at : at + length])
 
-        result(self.reactor, self.dumper.dump(self.request, take))
+        result(self.reactor, self.dumper.dump(self.request, each(take)))
         return readings, decoded
 
     def request(self, sequence: int) -> bytes:
         """For a dump of the block."""
-        return pack.message(pack.RTM_GETTFILTER, pack.NLM_F_DUMP, sequence, BLOCK, (0, 0, 0))
+        return pack.dump_filters(BLOCK, sequence)
 
 
 class MessageTests(MessageCase):
@@ -161,12 +162,12 @@ class MessageTests(MessageCase):
         self.send(*wanted)
         there: dict[int, found.Found] = {}
 
-        def take(data: bytes, kind: int, at: int, length: int) -> None:
+        def take(data: bytes, at: int, length: int) -> None:
             one = found.read(data, at, length)
             if one is not None:
                 there[one.key[2]] = one
 
-        result(self.reactor, self.dumper.dump(self.request, take))
+        result(self.reactor, self.dumper.dump(self.request, each(take)))
         for one in wanted:
             should = found.of(one)
             wrong = found.difference(should, there[one.handle])

@@ -39,6 +39,8 @@ class FakeTcKernel(FakeKernel):
     :ivar requests: how many messages it was sent, dumps left out.
     :ivar calls: in how many calls.
     :ivar offloads: whether its devices take filters into hardware.
+    :ivar terse: whether it has terse dumps; None: it refuses them.
+    :ivar dumps: whether each dump of filters that was asked for was to be terse.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,8 @@ class FakeTcKernel(FakeKernel):
         self.requests = 0
         self.calls = 0
         self.offloads = False
+        self.terse: bool | None = True
+        self.dumps: list[bool] = []
 
     def socket(self, family: int, kind: int, protocol: int) -> Any:
         """See :class:`drivers.software.system.System`."""
@@ -152,7 +156,7 @@ class FakeTcNetlink(FakeNetlink):
             elif kind == RTM_GETQDISC:
                 self._qdiscs(sequence)
             elif flags & pack.NLM_F_DUMP == pack.NLM_F_DUMP:
-                self._dump(sequence, pack.TCMSG.unpack_from(message, pack.HEADER.size)[3])
+                self._dump(message, sequence)
             else:
                 echo = kind == pack.RTM_GETTFILTER or flags & pack.NLM_F_ECHO
                 there = self.kernel.find(message) if echo else None
@@ -177,9 +181,15 @@ class FakeTcNetlink(FakeNetlink):
             self.queue.append(qdisc.bind(index, block, sequence))
         self.queue.append(pack.HEADER.pack(20, NLMSG_DONE, 2, sequence, 0) + bytes(4))
 
-    def _dump(self, sequence: int, block: int) -> None:
+    def _dump(self, message: bytes, sequence: int) -> None:
+        block = pack.TCMSG.unpack_from(message, pack.HEADER.size)[3]
+        terse = message == pack.dump_filters(block, sequence, terse=True)
+        self.kernel.dumps.append(terse)
+        if terse and self.kernel.terse is None:
+            self._acknowledge(sequence, message, errno.EOPNOTSUPP, "")
+            return
         messages = [
-            filter_message(installed, block, sequence)
+            filter_message(installed, block, sequence, terse=terse and bool(self.kernel.terse))
             for installed in self.kernel.blocks.get(block, {}).values()
         ]
         for start in range(0, len(messages), PIECE):

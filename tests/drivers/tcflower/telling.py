@@ -68,20 +68,24 @@ class Installed:
         return self.actions[0].get(pack.ACT_COOKIE, b"")
 
 
-def filter_message(installed: Installed, block: int, sequence: int = 0, kind: int = 44) -> bytes:
+def filter_message(
+    installed: Installed, block: int, sequence: int = 0, kind: int = 44, terse: bool = False
+) -> bytes:
     """What a dump says of a filter.
 
     :param kind: RTM_NEWTFILTER, or of news that it is gone, RTM_DELTFILTER.
+    :param terse: whether it leaves out what is compared and what the actions do.
     """
     chain, pref, handle = installed.key
+    hardware = pack.attribute(86, installed.in_hw_count.to_bytes(4, "little"))
     options = (
-        _keys(installed.options)
+        (b"" if terse else _keys(installed.options))
         + pack.attribute(pack.FLOWER_FLAGS, installed.flags.to_bytes(4, "little"))
-        + pack.attribute(86, installed.in_hw_count.to_bytes(4, "little"))
+        + (b"" if terse else hardware)
         + pack.attribute(
             pack.FLOWER_ACT,
             b"".join(
-                pack.attribute(place, _action(installed, action))
+                pack.attribute(place, _action(installed, action, terse))
                 for place, action in enumerate(installed.actions, 1)
             ),
         )
@@ -94,7 +98,7 @@ def filter_message(installed: Installed, block: int, sequence: int = 0, kind: in
     return pack.message(kind, 2, sequence, block, (handle, pref, 3), body)
 
 
-def _action(installed: Installed, action: dict[int, bytes]) -> bytes:
+def _action(installed: Installed, action: dict[int, bytes], terse: bool) -> bytes:
     """An action with what it has counted, a number of its own, and its times."""
     statistics = pack.attribute(1, _stats.pack(installed.octets, installed.packets))
     if installed.in_hw_count:
@@ -107,14 +111,16 @@ def _action(installed: Installed, action: dict[int, bytes]) -> bytes:
         options[parms] = _gen.pack(77, capab, control, 1, 1) + options[parms][_gen.size :]
     options[TIMES[name.encode()]] = _times.pack(0, installed.age, 0, 0)
     cookie = action.get(pack.ACT_COOKIE)
-    return (
+    told = (
         pack.attribute(pack.ACT_KIND, action[pack.ACT_KIND])
         + pack.attribute(pack.ACT_STATS, statistics)
         + (b"" if cookie is None else pack.attribute(pack.ACT_COOKIE, cookie))
-        + pack.attribute(
-            pack.ACT_OPTIONS,
-            b"".join(pack.attribute(number, value) for number, value in options.items()),
-        )
+    )
+    if terse:
+        return told
+    return told + pack.attribute(
+        pack.ACT_OPTIONS,
+        b"".join(pack.attribute(number, value) for number, value in options.items()),
     )
 
 

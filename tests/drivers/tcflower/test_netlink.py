@@ -14,6 +14,7 @@ from drivers.tcflower.actions import SHOT, Gact
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.netlink import BATCH, LOST, WINDOW, Dumper, Pipeline, explain, messages
+from drivers.tcflower.runs import each
 from tests.drivers.software.kernel import error
 from tests.drivers.tcflower.kernel import FakeTcKernel
 from tests.drivers.tcflower.telling import filter_message
@@ -70,14 +71,12 @@ class NetlinkCase(SynchronousTestCase):
         found: dict[int, Reading] = {}
         reader = Reader()
 
-        def take(data: bytes, kind: int, at: int, length: int) -> None:
+        def take(data: bytes, at: int, length: int) -> None:
             reading = reader.read(data, at, length)
             if reading is not None:
                 found[reading.handle] = reading
 
-        return found, self.dumper.dump(
-            lambda n: pack.message(pack.RTM_GETTFILTER, pack.NLM_F_DUMP, n, BLOCK, (0, 0, 0)), take
-        )
+        return found, self.dumper.dump(lambda n: pack.dump_filters(BLOCK, n), each(take))
 
 
 class PipelineTests(NetlinkCase):

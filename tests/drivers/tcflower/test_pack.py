@@ -46,7 +46,7 @@ class PackTests(SynchronousTestCase):
     def test_delete(self) -> None:
         """A filter is removed by its place and its handle."""
         wanted = Filter(3, 4, ACTIONS[:1], handle=5)
-        message = nla.decode(pack.delete_filter(wanted, 77, 0, 9))
+        message = nla.decode(pack.delete_filter(wanted.place, 77, 0, 9))
         self.assertEqual((message["handle"], message["info"] >> 16), (5, 4))
         self.assertEqual((message["index"], message["parent"]), (pack.BLOCK, 77))
         self.assertEqual(message.get_attr("TCA_CHAIN"), 3)
