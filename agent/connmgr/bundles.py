@@ -36,13 +36,14 @@ from twisted.internet.interfaces import IReactorTime
 from agent.connmgr.idle import IdleCheck
 from agent.connmgr.interfaces import Switch
 from agent.connmgr.outstanding import BUNDLE
+from agent.connmgr.packets import buffer_of
 from agent.ofproto.bundles import BundleCommit, BundleGroup, MessageFailed
 from agent.openflow import errors
 from agent.openflow.bundle_messages import BundleAdd, BundleControl, BundleFlags, BundleType
 from agent.openflow.codec import ERROR_DATA, decode, encode
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.frame import Type13
-from agent.openflow.messages import NO_BUFFER, FlowMod, FlowModCommand, Message
+from agent.openflow.messages import NO_BUFFER, Message
 
 if TYPE_CHECKING:
     from agent.connmgr.ofconn import OFConn
@@ -244,12 +245,9 @@ class Bundles:
     def _done(self, bundle: Bundle, xid: int) -> None:
         self._reply(bundle.bundle_id, BundleType.COMMIT_REQUEST, xid)
         for message, head in zip(bundle.messages, bundle.heads, strict=True):
-            if (
-                isinstance(message, FlowMod)
-                and message.buffer_id != NO_BUFFER
-                and message.command < FlowModCommand.DELETE
-            ):
-                self._session.packets.release(message.buffer_id, head, message.xid)
+            buffer_id = buffer_of(message)
+            if buffer_id != NO_BUFFER:
+                self._session.packets.release(buffer_id, head, message.xid)
 
     def _expired(self, bundle: Bundle) -> None:
         self._discard(bundle)

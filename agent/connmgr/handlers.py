@@ -54,7 +54,7 @@ def _barrier(session: OFConn, message: of.BarrierRequest) -> None:
     """Answered when all that was asked before has been done and answered."""
     if session.outstanding:
         raise Postponed(session.outstanding.drained())
-    session.traffic.barriers.add(session.waited)
+    session.traffic.barriers.add(session.postponement.waited)
     session.monitors.catch_up()
     session.send(of.BarrierReply(message.xid))
 

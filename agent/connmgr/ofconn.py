@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,62 +29,34 @@ from agent.connmgr.handlers import OWN
 from agent.connmgr.identity import Access, IdentityRefused, access_of, certificate_of
 from agent.connmgr.interfaces import IFrameReceiver, Owner, Switch
 from agent.connmgr.monitors import FlowMonitors
-from agent.connmgr.negotiation import agree, error_version
+from agent.connmgr.negotiation import admits, agree, error_version
 from agent.connmgr.nicira import Formats
 from agent.connmgr.outstanding import MAX_REPLIES
-from agent.connmgr.packets import Packets
+from agent.connmgr.packets import Packets, buffer_of
 from agent.connmgr.pktbuf import SLOTS
+from agent.connmgr.postponement import Postponement
 from agent.connmgr.probe import InactivityProbe
 from agent.connmgr.roles import MODIFYING, Role, Roles, modifies
 from agent.connmgr.settings import ConnectionKind, SessionSettings
 from agent.connmgr.speaker import Speaker
 from agent.connmgr.tls_errors import tls_problem
 from agent.connmgr.traffic import Traffic
-from agent.ofproto.conditions import Condition, Postponed
+from agent.ofproto.conditions import Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import OperationGroup
 from agent.openflow import messages as of
 from agent.openflow.codec import decode, encode, encode_error, header
 from agent.openflow.errors import BAD_VERSION, IS_SLAVE, REQUEST_EPERM, ErrorCode, OpenFlowError
-from agent.openflow.messages import NO_BUFFER, FlowMod, TableFeaturesRequest
+from agent.openflow.messages import NO_BUFFER, TableFeaturesRequest
 
 _HELLO: Final = 0
 _ECHO_REQUEST: Final = 2
 _ECHO_REPLY: Final = 3
 
-_NOT_ADMITTING: Final[frozenset[type]] = frozenset(
-    {
-        of.Hello,
-        of.ErrorMessage,
-        of.EchoRequest,
-        of.EchoReply,
-        of.FeaturesRequest,
-        of.GetConfigRequest,
-        of.SetConfig,
-        of.QueueGetConfigRequest,
-        of.GetAsyncRequest,
-        TableFeaturesRequest,
-        of.Experimenter,
-    }
-)
-"""What a controller may say before it has decided to control us, as in Open vSwitch."""
-
 _WHILE_FLUSHING: Final[frozenset[type]] = frozenset(
     {of.Hello, of.ErrorMessage, of.EchoRequest, of.EchoReply}
 )
 """What is dealt with while all rules are being deleted: what keeps the connection alive."""
-
-DELETE: Final = int(of.FlowModCommand.DELETE)
-
-ADMITTED_AFTER: Final = 30.0
-"""Seconds after which a controller who still speaks to us has admitted us, whatever it says."""
-
-
-def _buffer(message: of.Message) -> int:
-    """The buffer whose packet is to be processed when a message has succeeded; NO_BUFFER: none."""
-    if isinstance(message, FlowMod) and message.command < DELETE:
-        return message.buffer_id
-    return NO_BUFFER
 
 
 @implementer(IRequester, IFrameReceiver)
@@ -101,6 +72,7 @@ class OFConn(Speaker):
     :ivar controller_id: a packet may be for the controllers of one id only.
     :ivar monitors: the flow monitors that it has set up.
     :ivar assembler: requests of which not all parts have come.
+    :ivar postponement: the message that waits.
     :ivar admitted: whether the controller has done more than greet us.
     """
 
@@ -137,12 +109,7 @@ class OFConn(Speaker):
         self._clock = clock
         self._received = self.traffic.received
         self._owner = owner
-        self._waiting: tuple[of.Message, bytes] | None = None
-        self._condition: Condition | None = None
-        self._postponed_at = 0.0
-        self._waiting_since: float | None = None
-        self._waiter: Deferred[None] | None = None
-        self._ready = False
+        self.postponement = Postponement(clock, self.traffic, self._cleared)
         self._greeted_at = 0.0
         self._hello_timer: IDelayedCall | None = None
         self._probe: InactivityProbe | None = None
@@ -150,19 +117,9 @@ class OFConn(Speaker):
     # --- for the operator and the manager --------------------------------------------------------
 
     @property
-    def waiting_for(self) -> str | None:
-        """What the postponed message waits for; None when there is none."""
-        return None if self._condition is None else self._condition.describe()
-
-    @property
-    def waiting_xid(self) -> int | None:
-        """The xid of the postponed message; None when there is none."""
-        return None if self._waiting is None else self._waiting[0].xid
-
-    @property
     def held_up(self) -> bool:
         """Whether we do not execute now what the peer may have sent."""
-        return self._condition is not None or not self.channel.reading
+        return self.postponement.condition is not None or not self.channel.reading
 
     @property
     def slave(self) -> bool:
@@ -173,12 +130,6 @@ class OFConn(Speaker):
     def not_modifying(self) -> ErrorCode:
         """What a request to change the switch is refused with, while it is a slave."""
         return REQUEST_EPERM if self.observer else IS_SLAVE
-
-    @property
-    def waited(self) -> float:
-        """Seconds since the message that is being executed, or waits, was first postponed."""
-        since = self._waiting_since
-        return 0.0 if since is None else self._clock.seconds() - since
 
     @property
     def miss_send_len(self) -> int:
@@ -241,10 +192,7 @@ class OFConn(Speaker):
         """Let go of everything; what is in flight runs on."""
         self.closed = True
         self._stop_timers()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.cancel()
-        self._waiting = self._condition = None
+        self.postponement.stop()
         self.packets.stop()
         self.bundles.stop()
         self.assembler.stop()
@@ -334,7 +282,7 @@ class OFConn(Speaker):
         """
         if not self.channel.reading:
             return True
-        waits = self._condition is not None or bool(self.outstanding)
+        waits = self.postponement.condition is not None or bool(self.outstanding)
         return waits and self.settings.kind is ConnectionKind.SERVICE
 
     def probe(self) -> None:
@@ -403,13 +351,13 @@ class OFConn(Speaker):
             result = self._switch.handle(message, self)
             if isinstance(result, OperationGroup):
                 result.request = frame
-                self._groups[result] = _buffer(message)
+                self._groups[result] = buffer_of(message)
             elif result is not None:
                 self.answer(result, frame)
-            elif (buffer_id := _buffer(message)) != NO_BUFFER:
+            elif (buffer_id := buffer_of(message)) != NO_BUFFER:
                 self.packets.release(buffer_id, frame, message.xid)
         except Postponed as postponed:
-            self._postpone(message, frame, postponed.condition)
+            self.postponement.put(message, frame, postponed.condition)
             return False
         except OpenFlowError as error:
             self.refuse(error, frame)
@@ -423,55 +371,32 @@ class OFConn(Speaker):
 
     def _judge(self, kind: type) -> None:
         """Is this what a controller says who controls us?"""
-        patience = self._clock.seconds() - self._greeted_at
-        if self.observer:
-            return
-        if kind not in _NOT_ADMITTING or patience >= ADMITTED_AFTER:
+        if not self.observer and admits(kind, self._clock.seconds() - self._greeted_at):
             self.admitted = True
             self._owner.session_admitted(self)
 
     def retry(self) -> bool:
         """Run the postponed message again, if its condition has cleared."""
-        waiting = self._waiting
-        if not self._ready or waiting is None:
+        taken = self.postponement.take()
+        if taken is None:
             return False
-        self._ready = False
-        self._waiting = self._condition = self._waiter = None
-        goes_on = self._execute(*waiting)
+        goes_on = self._execute(*taken)
         if goes_on:
-            self._waiting_since = None
+            self.postponement.done()
         return goes_on
 
     def frame_held_up(self) -> None:
         """Let others have the place in flight that the message may have been promised."""
         # Before its condition has cleared it would lose its turn, and nobody would tell it.
-        if self._ready:
+        if self.postponement.ready:
             self._switch.forgo(self)
 
-    def _postpone(self, message: of.Message, frame: bytes, condition: Condition) -> None:
-        self._waiting = (message, frame)
-        self._condition = condition
-        self._postponed_at = self._clock.seconds()
-        if self._waiting_since is None:
-            self._waiting_since = self._postponed_at
-        self._waiter = condition.wait()
-        self._waiter.addCallbacks(self._cleared, self._given_up)
-
-    def _cleared(self, _: None) -> None:
-        if self._condition is not None:
-            waited = self._clock.seconds() - self._postponed_at
-            self.traffic.waits[self._condition.reason].add(waited)
-        # Whoever has cleared the condition is not to be re-entered.
-        self._ready = True
+    def _cleared(self) -> None:
+        """What a message has waited for is over."""
         if self.channel.lost:
             self._switch.forgo(self)
         else:
             self.channel.wake()
-
-    @staticmethod
-    def _given_up(failure: Failure) -> None:
-        """The waiter was cancelled, with the session."""
-        failure.trap(CancelledError)
 
     def drained(self) -> None:
         """Go on telling what flow monitors see."""

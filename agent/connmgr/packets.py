@@ -26,7 +26,7 @@ from agent.connmgr.pinsched import PacketInScheduler
 from agent.connmgr.pktbuf import PacketBuffers
 from agent.ofproto.interfaces import PacketInEvent
 from agent.openflow.errors import OpenFlowError
-from agent.openflow.messages import PacketInReason
+from agent.openflow.messages import NO_BUFFER, FlowMod, FlowModCommand, Message, PacketInReason
 
 if TYPE_CHECKING:
     from agent.connmgr.ofconn import OFConn
@@ -36,8 +36,17 @@ MAX_RELEASED: Final = 1024
 BATCH: Final = 50
 """How many are processed in one turn of the reactor."""
 
+DELETE: Final = int(FlowModCommand.DELETE)
+
 Encode = Callable[[int, Asynchronous], "bytes | None"]
 """A message as the bytes of a version; None: the version cannot say it."""
+
+
+def buffer_of(message: Message) -> int:
+    """The buffer whose packet is to be processed when a message has succeeded; NO_BUFFER: none."""
+    if isinstance(message, FlowMod) and message.command < DELETE:
+        return message.buffer_id
+    return NO_BUFFER
 
 
 class SharedPacket:

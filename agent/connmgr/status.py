@@ -101,9 +101,11 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         outstanding=len(session.outstanding),
         backlog=channel.backlog,
         queued=channel.queued,
-        waiting_for=session.waiting_for,
-        waiting_xid=session.waiting_xid,
-        waiting_seconds=None if session.waiting_for is None else session.waited,
+        waiting_for=session.postponement.waiting_for,
+        waiting_xid=session.postponement.xid,
+        waiting_seconds=None
+        if session.postponement.condition is None
+        else session.postponement.waited,
     )
 
 

@@ -130,7 +130,7 @@ class NiciraSessionTests(SynchronousTestCase):
         self.driver.instant = False
         self.exchange(FlowModTableId(True), self.flow_mod(Command.ADD, 1))
         self.exchange(self.flow_mod(Command.MODIFY_STRICT, 1, cookie=3))
-        self.assertIsNotNone(self.session.waiting_for)
+        self.assertIsNotNone(self.session.postponement.waiting_for)
         self.driver.instant = True
         self.driver.finish_all()
         self.clock.pump([0] * 4)
@@ -151,7 +151,7 @@ class NiciraSessionTests(SynchronousTestCase):
         """The same format again does not wait."""
         self.driver.instant = False
         self.exchange(self.flow_mod(Command.ADD), SetFlowFormat(FlowFormat.OPENFLOW10))
-        self.assertIsNone(self.session.waiting_for)
+        self.assertIsNone(self.session.postponement.waiting_for)
 
     def test_controller_id(self) -> None:
         """A controller is called by the number that it has chosen."""

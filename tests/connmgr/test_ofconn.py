@@ -283,7 +283,7 @@ class EndTests(SessionCase):
         self.assertEqual((again.version, again.role, again.slave), (0, Role.EQUAL, False))
         self.assertEqual((again.miss_send_len, again.is_audience), (0, False))
         self.assertNotEqual(again.async_config, masks)
-        self.assertIsNone(again.waiting_for)
+        self.assertIsNone(again.postponement.waiting_for)
         self.assertEqual(gates[0].waiters, 0)
 
     def test_no_reference(self) -> None:

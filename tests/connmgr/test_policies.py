@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone
 
-from agent.connmgr.ofconn import ADMITTED_AFTER
+from agent.connmgr.negotiation import ADMITTED_AFTER
 from agent.connmgr.target import Target
 from agent.openflow import messages as of
 from agent.openflow.match import Match

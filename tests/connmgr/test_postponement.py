@@ -27,9 +27,9 @@ class PostponementTests(SessionCase):
     def test_waits(self) -> None:
         """What waits, and what for, can be seen; what is behind it is not executed."""
         session, peer = self.connected()
-        self.assertIsNone(session.waiting_for)
+        self.assertIsNone(session.postponement.waiting_for)
         peer.send(of.DescRequest(xid=1), of.FeaturesRequest(xid=2))
-        self.assertEqual(session.waiting_for, "gate 1")
+        self.assertEqual(session.postponement.waiting_for, "gate 1")
         self.assertEqual(self.switch.handled, [of.DescRequest(xid=1)])
 
     def test_goes_on(self) -> None:
@@ -41,7 +41,7 @@ class PostponementTests(SessionCase):
         self.assertEqual(self.switch.handled, [])
         self.clock.turn()
         self.assertEqual(self.switch.handled, [of.DescRequest(xid=1), of.FeaturesRequest(xid=2)])
-        self.assertIsNone(session.waiting_for)
+        self.assertIsNone(session.postponement.waiting_for)
         self.assertEqual(self.clock.getDelayedCalls(), [session._probe._call])  # type: ignore[union-attr]
 
     def test_condition_that_has_cleared(self) -> None:
@@ -60,9 +60,9 @@ class PostponementTests(SessionCase):
         done: list[bool] = []
         self.switch.on[of.DescRequest] = handle
         peer.send(of.DescRequest())
-        self.assertIsNotNone(session.waiting_for)
+        self.assertIsNotNone(session.postponement.waiting_for)
         self.clock.turn()
-        self.assertIsNone(session.waiting_for)
+        self.assertIsNone(session.postponement.waiting_for)
 
     def test_another_condition(self) -> None:
         """A message may wait for one thing after the other."""
@@ -80,10 +80,10 @@ class PostponementTests(SessionCase):
         self.switch.on[of.DescRequest] = handle
         first.clear()
         self.clock.turn()
-        self.assertEqual(session.waiting_for, "the second")
+        self.assertEqual(session.postponement.waiting_for, "the second")
         second.clear()
         self.clock.turn()
-        self.assertIsNone(session.waiting_for)
+        self.assertIsNone(session.postponement.waiting_for)
 
     def test_echo(self) -> None:
         """Echo requests are answered ahead of it, those that came before and those after."""
@@ -120,7 +120,7 @@ class PostponementTests(SessionCase):
         peer.send(of.DescRequest(xid=1), of.FeaturesRequest(xid=2))
         peer.transport.lose(ConnectionLost())
         self.assertEqual(self.gates[0].waiters, 0)
-        self.assertIsNone(session.waiting_for)
+        self.assertIsNone(session.postponement.waiting_for)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.switch.forgone, [session])
         self.switch.handled.clear()
@@ -164,7 +164,9 @@ class BarrierTests(SessionCase):
         """A barrier waits for all groups of its connection, and says for which."""
         session, peer = self.connected()
         peer.send(flow_mod(1), flow_mod(2), of.BarrierRequest(xid=8))
-        self.assertEqual(session.waiting_for, "its own 2 operation groups; the oldest: group 1")
+        self.assertEqual(
+            session.postponement.waiting_for, "its own 2 operation groups; the oldest: group 1"
+        )
         self.switch.groups[0].end()
         self.clock.turn()
         self.assertEqual(peer.received(), [])
@@ -226,7 +228,7 @@ class BarrierTests(SessionCase):
         session, peer = self.connected()
         [replies] = [self.defer(of.DescRequest)]
         peer.send(of.DescRequest(xid=1), of.BarrierRequest(xid=2))
-        self.assertEqual(session.waiting_for, "its own 1 reply")
+        self.assertEqual(session.postponement.waiting_for, "its own 1 reply")
         replies[0].callback(of.EchoReply(b"reply", 1))
         self.clock.turn()
         self.assertEqual(peer.received(), [of.EchoReply(b"reply", 1), of.BarrierReply(xid=2)])

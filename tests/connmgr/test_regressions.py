@@ -83,7 +83,7 @@ class SessionRegressionTests(SwitchCase):
         self.finish()
         self.switch.flush()
         self.send(waiting, rule(2, port=2))
-        self.assertIn("flush", str(self.session(waiting).waiting_for))
+        self.assertIn("flush", str(self.session(waiting).postponement.waiting_for))
         for connection in (peer, waiting):
             self.send(connection, of.EchoRequest(b"alive", 3))
             self.assertEqual(connection.received(), [of.EchoReply(b"alive", 3)])
@@ -92,7 +92,7 @@ class SessionRegressionTests(SwitchCase):
             third = self.peer()
             self.send(third, message)
             self.assertEqual(third.received(), [])
-            self.assertIn("flush", str(self.session(third).waiting_for))
+            self.assertIn("flush", str(self.session(third).postponement.waiting_for))
             third.transport.lose(ConnectionLost())
         self.send(peer, of.BarrierRequest(5))
         self.finish()
@@ -123,7 +123,7 @@ class SessionRegressionTests(SwitchCase):
         self.send(other, of.RoleRequest(MASTER, 10, 1))
         self.send(peer, rule(2), of.RoleRequest(SLAVE, 9, 3))
         self.assert_refused(peer, 3, ROLE_STALE)
-        self.assertIsNone(self.session(peer).waiting_for)
+        self.assertIsNone(self.session(peer).postponement.waiting_for)
         self.send(peer, of.RoleRequest(4, 11, 4))
         self.assertEqual([message.xid for message in peer.received()], [4])
         self.assertEqual(self.session(peer).roles.generation_id, 10)
@@ -269,7 +269,7 @@ class ReconnectionTests(ManagerCase):
         )
         peer.received()
         peer.send(flow_mod(1), of.BarrierRequest(2), flow_mod(3))
-        self.assertIsNotNone(session.waiting_for)
+        self.assertIsNotNone(session.postponement.waiting_for)
         before = self.facts(session)
         group = self.switch.groups.pop()
         peer.transport.lose(ConnectionLost())
@@ -310,7 +310,7 @@ class ReconnectionTests(ManagerCase):
             "formats": session.formats,
             "id": session.controller_id,
             "length": session.miss_send_len,
-            "waiting": session.waiting_for,
+            "waiting": session.postponement.waiting_for,
             "outstanding": len(session.outstanding),
             "admitted": session.admitted,
         }

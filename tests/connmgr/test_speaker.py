@@ -66,7 +66,9 @@ class LateReplyTests(SessionCase):
         session, peer = self.connected()
         peer.send(*(of.DescRequest(xid=xid) for xid in range(20)))
         self.assertEqual(len(self.replies), 16)
-        self.assertEqual(session.waiting_for, "one of 16 replies that are being prepared")
+        self.assertEqual(
+            session.postponement.waiting_for, "one of 16 replies that are being prepared"
+        )
         self.replies[5].callback(None)
         self.clock.turn()
         self.assertEqual(len(self.replies), 17)

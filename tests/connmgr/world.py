@@ -382,7 +382,7 @@ class WireWorld:
         self._check_entries()
         if not self.switch.ledger.groups and not self.clock.getDelayedCalls():
             for client in self.clients:
-                waits = None if client.choked else client.session.waiting_for
+                waits = None if client.choked else client.session.postponement.waiting_for
                 assert waits is None, f"somebody waits for {waits}, and nothing is in flight"
             assert not self.switch.admission, "a place is kept for somebody who does not come"
 
@@ -427,7 +427,7 @@ class WireWorld:
             self.clock.turn(4)
             self.look()
             if not self.switch.ledger.groups and not any(
-                client.session.waiting_for for client in self.clients
+                client.session.postponement.waiting_for for client in self.clients
             ):
                 break
             self.clock.advance(WATCHDOG / 8)
