@@ -1,4 +1,4 @@
-"""What the pages can ask Sphinx for: tables made from the code, and diagrams.
+"""What the pages can ask Sphinx for: tables made from the code, diagrams, and interfaces.
 
 ::
 
@@ -27,6 +27,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from docs.diagram import DiagramError, svg
+from docs.interfaces import describe
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,19 @@ class Generated(SphinxDirective):
         found = nodes.Element()
         text = StringList(lines, source=f"docs.{self.arguments[0]}")
         self.state.nested_parse(text, self.content_offset, found, match_titles=True)
+        return list(found.children)
+
+
+class Interfaces(SphinxDirective):
+    """The interfaces of a module (:mod:`docs.interfaces`)."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Make reST of them, and read it."""
+        found = nodes.Element()
+        text = StringList(describe(self.arguments[0]), source=self.arguments[0])
+        self.state.nested_parse(text, self.content_offset, found)
         return list(found.children)
 
 
@@ -82,5 +96,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx."""
     app.add_directive("generated", Generated)
     app.add_directive("diagram", Diagram)
+    app.add_directive("interfaces", Interfaces)
     app.connect("build-finished", check_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
