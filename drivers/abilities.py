@@ -7,7 +7,7 @@ A driver that can provides the interface, and whoever wants it asks
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -225,4 +225,40 @@ class IRecall(Interface):
         :returns: those of which the hardware has nothing and never will: nobody need doubt their
             entries.  They are not completed any more.  All others, about which that is not sure,
             may go on; their completion is ignored, as ever.
+        """
+
+
+@attrs.frozen
+class Probe:
+    """A packet to see what the hardware does with it.
+
+    :ivar table_id: the table in which it is looked up.
+    :ivar data: the frame.
+    :ivar key: its flow key, with the port where it is said to come in and the fields that are no
+        part of a frame (metadata, tunnel, registers).
+    """
+
+    table_id: int
+    data: bytes
+    key: int
+
+
+class IProbe(Interface):
+    """A driver that can send a packet into its hardware and see what becomes of it there.
+
+    Ports emit nothing of it and controllers are told nothing: hardware that has no packets for this
+    purpose has to catch them on their way.  What the driver itself knows must not enter, only what
+    the hardware shows.  :mod:`drivers.confirm` uses it.
+    """
+
+    def outcome(packet: Probe, rule: IRule | None) -> Hashable:
+        """What will be seen of a packet where it meets this rule; None: where it meets none.
+
+        Of rules with equal outcomes the packet cannot tell which is there.
+        """
+
+    def probe(packet: Probe) -> Deferred[Hashable]:
+        """Send a packet; fires with what was seen of it.
+
+        It may fail, or never fire, when the packet got lost.
         """

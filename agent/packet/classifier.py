@@ -214,6 +214,15 @@ class Classifier(Generic[E]):
             flows[key] = best
         return best
 
+    def matching(self, key: int) -> Iterator[E]:
+        """All entries that match a frame's flow key, in no order."""
+        for subtable in self.subtables.values():
+            found = subtable.entries.get(key & subtable.mask)
+            if type(found) is list:
+                yield from found
+            elif found is not None:
+                yield found  # type: ignore[misc]
+
     def covered(self, match: Match) -> Iterator[E]:
         """The entries that a loose request with this match selects: at least as specific as it."""
         mask, value = match.mask, match.value

@@ -12,45 +12,69 @@ Options::
     scheduler = "greedy"            # off, fifo, optimal: see drivers.scheduling; default: fifo
                                     # where the profile has gaps, else greedy
     select = "flow"                 # what SELECT groups share out: flows, or each "packet"
+    confirm = "driver"              # an operation is done when the hardware says so; "delay": some
+                                    # time after that; "probe": when a packet has met it, and after
+                                    # that time where none can (see drivers.probing)
+    confirm_delay = 0.4             # seconds: as late as RUM saw the truth come
 
 :mod:`drivers.asic.profile` says what a profile is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from agent.openflow.group_messages import GroupType
-from drivers.abilities import IClog, IFaultInjection, IMemoryMap, IRecall, TableMemory
+from drivers.abilities import (
+    IClog,
+    IFaultInjection,
+    IMemoryMap,
+    IProbe,
+    IRecall,
+    Probe,
+    TableMemory,
+)
 from drivers.asic.cpu import Cpu
 from drivers.asic.hardware import Hardware
 from drivers.asic.layout import make_layout
 from drivers.asic.pipeline import AsicPipeline
+from drivers.asic.probes import Probes
 from drivers.asic.profile import Profile, load
 from drivers.asic.reader import Reader
 from drivers.asic.tcam import Tcam
+from drivers.confirm import ByDelay, Confirmation
 from drivers.interfaces import (
     Capabilities,
     Entry,
     IDriver,
     IDriverHost,
     IOperation,
+    IRule,
     OptionError,
     TableCapabilities,
     Target,
 )
 from drivers.options import Options, restricted
+from drivers.probing import ByProbe
 from drivers.scheduling import DEFAULT_POLICY, POLICIES
 from drivers.software.datapath import SELECT_BY, Datapath
 from drivers.software.ports import Ports
 from drivers.software.program import ACTIONS, INSTRUCTIONS, RESERVED, SET_ACTIONS
 
+CONFIRM: Final = ("driver", "delay", "probe")
+"""What the option ``confirm`` may be."""
 
-@implementer(IDriver, IFaultInjection, IClog, IMemoryMap, IRecall)
+CONFIRM_DELAY: Final = 0.4
+"""Its seconds, unless an option says otherwise."""
+
+MAX_DELAY: Final = 3600
+
+
+@implementer(IDriver, IFaultInjection, IClog, IMemoryMap, IProbe, IRecall)
 class AsicDriver(Datapath):
     """See the module.
 
@@ -58,6 +82,8 @@ class AsicDriver(Datapath):
     :ivar hardware: the chip.
     :ivar reader: who reads its counters.
     :ivar cpu: what the chip leaves packets to that it cannot handle itself.
+    :ivar probes: what shows what packets meet.
+    :ivar confirmation: what stands between the agent and what the hardware says; None: nothing.
     """
 
     name = "asic"
@@ -70,6 +96,8 @@ class AsicDriver(Datapath):
         seed: int,
         policy: str = DEFAULT_POLICY,
         by_packet: bool = False,
+        confirm: str = CONFIRM[0],
+        confirm_delay: float = CONFIRM_DELAY,
     ) -> None:
         self.profile = profile
         self._policy = policy
@@ -98,6 +126,13 @@ class AsicDriver(Datapath):
         self.cpu = Cpu(profile.packet_in, profile.packet_in_queue)
         super().__init__(capabilities, AsicPipeline(tcams, ports, by_packet, self.cpu))
         self.hardware.show_packets = self.set_numbered
+        self.probes = Probes(self.pipeline, self.cpu)
+        self.confirmation: Confirmation | None = None
+        if confirm == "probe":
+            numbers = [port.number for port in ports]
+            self.confirmation = ByProbe(self, confirm_delay, min(numbers, default=1))
+        elif confirm == "delay":
+            self.confirmation = ByDelay(confirm_delay)
 
     def start(self, host: IDriverHost) -> None:
         """Power on, and open the ports.
@@ -108,15 +143,23 @@ class AsicDriver(Datapath):
         super().start(host)
         self.reader.power_on(host.reactor)
         self.hardware.power_on(host.reactor, host)
+        self.probes.power_on(host.reactor)
+        if self.confirmation is not None:
+            self.confirmation.power_on(host.reactor)
 
     def stop(self) -> Deferred[None]:
         """Power off; what is in flight is not completed."""
+        if self.confirmation is not None:
+            self.confirmation.power_off()
+        self.probes.power_off()
         self.reader.power_off()
         self.hardware.power_off()
         return super().stop()
 
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Hand the operations to the hardware, which does them in the scheduler's order."""
+        if self.confirmation is not None:
+            operations = self.confirmation.asked(operations)
         self.hardware.submit(operations)
 
     def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
@@ -125,7 +168,17 @@ class AsicDriver(Datapath):
 
     def recall(self, operations: Sequence[IOperation]) -> set[IOperation]:
         """Take back what the hardware has not begun."""
+        if self.confirmation is not None:
+            return self.confirmation.recall(operations, self.hardware.recall)
         return self.hardware.recall(operations)
+
+    def outcome(self, packet: Probe, rule: IRule | None) -> Hashable:
+        """See :class:`drivers.abilities.IProbe`, like the next."""
+        return self.probes.outcome(packet, rule)
+
+    def probe(self, packet: Probe) -> Deferred[Hashable]:
+        """Send a packet into the chip."""
+        return self.probes.probe(packet)
 
     @property
     def clogged(self) -> bool:
@@ -189,6 +242,7 @@ class AsicDriver(Datapath):
             "entries": ", ".join(
                 f"{table.table_id}: {table.used}/{table.size}" for table in hardware.tables.values()
             ),
+            **(self.confirmation.show() if self.confirmation is not None else {}),
         }
 
 
@@ -209,6 +263,8 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
     faults = given.sequence("faults", 'texts like "fail every 10"', ())
     policy = given.one_of("scheduler", POLICIES, default_policy(profile))
     select = given.one_of("select", SELECT_BY, SELECT_BY[0])
+    confirm = given.one_of("confirm", CONFIRM, CONFIRM[0])
+    confirm_delay = given.number("confirm_delay", 0, MAX_DELAY, CONFIRM_DELAY)
     given.finish()
     offered = [
         TableCapabilities(
@@ -228,6 +284,8 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
         seed,
         policy,
         select == "packet",
+        confirm,
+        confirm_delay,
     )
     for place, text in enumerate(faults):
         try:
