@@ -349,6 +349,9 @@ class IDriverHost(Interface):
     def restored(handle: int) -> None:
         """A degraded entry is right again."""
 
+    def restored_many(handles: Collection[int]) -> None:
+        """The same of many entries at once, for the price of one."""
+
 
 class IDriver(Interface):
     """One bridge's hardware.

@@ -377,8 +377,12 @@ class OFProto:
 
     def restored(self, handle: int) -> None:
         """A degraded entry is right again."""
+        self.restored_many((handle,))
+
+    def restored_many(self, handles: Collection[int]) -> None:
+        """Many degraded entries are right again."""
         for entry in self._entries():
-            if entry.handle == handle:
+            if entry.handle in handles:
                 entry.degraded = ""
 
     # --- rules -------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ only what is wrong each time is told.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator, deferLater
 
 from agent.openflow.errors import OpenFlowError
@@ -29,7 +30,6 @@ from drivers.tcflower.netlink import Dumper
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.probe import qdisc_of
 from drivers.tcflower.rules import Rules
-from drivers.tcflower.runs import each
 from drivers.tcflower.tails import Tail
 
 TIMES: Final = 3
@@ -80,14 +80,25 @@ class Checker:
         flags: FilterFlags,
         dumper: Dumper,
         host: IDriverHost,
+        worker: Cooperator,
     ) -> None:
-        """Do nothing yet."""
+        """Do nothing yet.
+
+        :param worker: of :func:`slices`.
+        """
         self._block = block
         self._ports = list(ports)
         self._rules = rules
         self._flags = flags
         self._dumper = dumper
         self._host = host
+        self._worker = worker
+        self._pauses: set[Deferred[None]] = set()
+
+    def stop(self) -> None:
+        """What is being compared fails."""
+        for pause in list(self._pauses):
+            pause.cancel()
 
     @inlineCallbacks
     def check(self) -> Generator[Deferred[Any], Any, Sequence[str]]:
@@ -99,7 +110,12 @@ class Checker:
         wrong: set[str] = set()
         for time in range(TIMES):
             if time:
-                yield deferLater(self._host.reactor, PAUSE)
+                pause: Deferred[None] = deferLater(self._host.reactor, PAUSE)
+                self._pauses.add(pause)
+                try:
+                    yield pause
+                finally:
+                    self._pauses.discard(pause)
             found = yield self._once()
             wrong = found if not time else wrong & found
             if not wrong:
@@ -108,18 +124,12 @@ class Checker:
 
     @inlineCallbacks
     def _once(self) -> Generator[Deferred[Any], Any, set[str]]:
-        messages: list[bytes] = []
-        blocks: dict[int, int] = {}
-
-        def keep(data: bytes, at: int, length: int) -> None:
-            messages.append(data[at : at + length])
-
-        def bound(data: bytes, at: int, length: int) -> None:
-            device = qdisc_of(data, at, length)
+        blocks = {}
+        qdiscs = yield self._dumper.messages(qdisc.dump)
+        for message in qdiscs:
+            device = qdisc_of(message, 0, len(message))
             if device is not None:
                 blocks[device[0]] = device[1]
-
-        yield self._dumper.dump(qdisc.dump, each(bound))
         wrong = {
             f"device {port.name} is not part of the bridge"
             for port in self._ports
@@ -127,10 +137,8 @@ class Checker:
         }
         if self._block.number not in blocks.values():
             return wrong
-        yield self._dumper.dump(self._block.ask_all, each(keep))
-        work = self._compare(messages, wrong)
-        clock = self._host.reactor
-        yield Cooperator(_slice, scheduler=lambda run: clock.callLater(0, run)).coiterate(work)
+        messages = yield self._dumper.messages(self._block.ask_all)
+        yield self._worker.coiterate(self._compare(messages, wrong))
         return wrong
 
     def _compare(self, messages: list[bytes], wrong: set[str]) -> Iterator[None]:
@@ -181,10 +189,14 @@ class Checker:
                 yield problem
 
 
-def _slice() -> Any:
-    """When a slice is over: after so many steps."""
-    left = iter(range(SLICE))
-    return lambda: next(left, None) is None
+def slices(clock: IReactorTime) -> Cooperator:
+    """What goes through long work, :data:`SLICE` steps in each turn of the reactor."""
+
+    def over() -> Callable[[], bool]:
+        steps = iter(range(SLICE))
+        return lambda: next(steps, None) is None
+
+    return Cooperator(over, scheduler=lambda run: clock.callLater(0, run))
 
 
 def _named(rule: IRule) -> str:

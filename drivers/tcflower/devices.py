@@ -1,15 +1,16 @@
 """The devices of a bridge's ports, whose ingress is part of its block, among others who have tc.
 
 A device has one clsact qdisc, ours if it shares the bridge's block.  Nobody keeps others from
-removing it, and with a block's last qdisc go its filters.  So the qdiscs are looked at again and
-again; what is missing is put back, and meanwhile the rules are degraded.
+removing it, and with a block's last qdisc go its filters: :mod:`drivers.tcflower.guard` looks after
+both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
 
 from drivers.software.system import System
@@ -19,10 +20,6 @@ from drivers.tcflower.netlink import Dumper, explain
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.probe import Probe, qdisc_of
 from drivers.tcflower.rules import Rules
-from drivers.tcflower.runs import each
-
-CHECK: Final = 2.0
-"""Seconds after which the qdiscs are looked at again: others may have removed them."""
 
 
 class Devices:
@@ -35,7 +32,7 @@ class Devices:
     ) -> None:
         """Begin with none.
 
-        :param rules: are told when ports change and when their block is gone.
+        :param rules: are told when ports change.
         """
         self._block = block
         self._ports = ports
@@ -43,8 +40,11 @@ class Devices:
         self._dumper = dumper
         self._system = system
         self._bound: set[int] = set()
-        self._reactor: Any = None
-        self._check: Any = None
+        self._told: Callable[[], object] = lambda: None
+
+    def has(self, index: int) -> bool:
+        """Whether a device of this number is a port's."""
+        return any(port.ifindex == index for port in self._ports)
 
     def __len__(self) -> int:
         """How many are part of the block."""
@@ -65,21 +65,20 @@ class Devices:
         finally:
             probe.close()
 
-    def watch(self, reactor: Any) -> None:
-        """Look after them from now on."""
-        self._reactor = reactor
+    def watch(self, bound: Callable[[], object]) -> None:
+        """Follow the ports from now on.
+
+        :param bound: called when a device that was not part of the block has become so.
+        """
+        self._told = bound
         for port in self._ports:
             port.moved = self._moved
-        self._check = reactor.callLater(CHECK, self._look)
 
     def stop(self, keep: bool) -> None:
         """Look no more.
 
         :param keep: whether the qdiscs stay, and with them the filters.
         """
-        if self._check is not None:
-            self._check.cancel()
-            self._check = None
         for port in self._ports:
             port.moved = lambda port: None
         if not keep and self._bound:
@@ -99,7 +98,25 @@ class Devices:
         self._rules.ports_changed()
 
     def _bind(self, port: TcPort) -> None:
-        """Make a device's ingress part of the block."""
+        """Make a device's ingress part of the block, and say that it is."""
+        self._ask(port, self._told)
+
+    def bind(self, ports: Sequence[TcPort]) -> Deferred[None]:
+        """Make the ingress of devices part of the block; fires when that was tried."""
+        done: Deferred[None] = Deferred()
+        left = len(ports)
+
+        def tried() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                done.callback(None)
+
+        for port in ports:
+            self._ask(port, tried)
+        return done
+
+    def _ask(self, port: TcPort, tried: Callable[[], object]) -> None:
         index = port.ifindex
         number = self._block.number
 
@@ -110,37 +127,24 @@ class Devices:
                     name=port.name,
                     why=explain(error, text),
                 )
-                return
-            first = not self._bound
-            self._bound.add(index)
-            if first:
-                self._rules.put_back()
+            else:
+                self._bound.add(index)
+            tried()
 
         self._block.request(lambda n: qdisc.bind(index, number, n), answered)
 
-    def _look(self) -> None:
-        """See whether the qdiscs are still there."""
-        there: dict[int, int] = {}
+    @inlineCallbacks
+    def look(self) -> Generator[Deferred[Any], Any, list[TcPort]]:
+        """Find out which devices are not part of the block any more, or never were.
 
-        def take(data: bytes, at: int, length: int) -> None:
-            device = qdisc_of(data, at, length)
+        :returns: fires with their ports.
+        """
+        there = {}
+        messages = yield self._dumper.messages(qdisc.dump)
+        for message in messages:
+            device = qdisc_of(message, 0, len(message))
             if device is not None:
                 there[device[0]] = device[1]
-
-        done = self._dumper.dump(qdisc.dump, each(take))
-        done.addCallback(lambda _: self._looked(there))
-        done.addErrback(lambda failure: self._log.failure("cannot look at qdiscs", failure))
-        self._check = self._reactor.callLater(CHECK, self._look)
-
-    def _looked(self, there: Mapping[int, int]) -> None:
-        gone = {index for index in self._bound if there.get(index) != self._block.number}
-        if not gone:
-            return
-        self._bound -= gone
-        ports = [port for port in self._ports if port.ifindex in gone]
-        for port in ports:
-            self._log.warn("{name}: somebody has removed the clsact qdisc", name=port.name)
-        if not self._bound:
-            self._rules.lost("somebody has removed the clsact qdiscs")
-        for port in ports:
-            self._bind(port)
+        number = self._block.number
+        self._bound = {p.ifindex for p in self._ports if there.get(p.ifindex) == number}
+        return [port for port in self._ports if port.ifindex and port.ifindex not in self._bound]

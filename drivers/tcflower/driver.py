@@ -13,6 +13,7 @@ Options::
     mode = "both"               # skip_hw: only in software; skip_sw: only in hardware
     unsupported = "reject"      # what flower cannot express is refused
     keep_rules = false          # whether filters stay, and forward, when the agent has stopped
+    lost = "restore"            # what others remove is put back; degrade: it is left so
     tables = 16                 # how many tables there are
     size = 100000               # how many rules each of them takes
 """
@@ -24,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Cooperator
 from zope.interface import implementer
 
 from agent.openflow.messages import PortDesc, PortStats
@@ -56,10 +58,12 @@ from drivers.tcflower.abilities import (
     SET_ACTIONS,
 )
 from drivers.tcflower.changes import Block
-from drivers.tcflower.check import Checker
+from drivers.tcflower.check import Checker, slices
 from drivers.tcflower.counting import Counting
 from drivers.tcflower.devices import Devices
 from drivers.tcflower.filters import BOTH, FilterFlags
+from drivers.tcflower.guard import Guard
+from drivers.tcflower.monitor import Monitor
 from drivers.tcflower.netlink import Dumper, Pipeline
 from drivers.tcflower.ports import TcPort, make_ports
 from drivers.tcflower.rules import Rules
@@ -90,6 +94,8 @@ class TcFlowerDriver(Datapath):
     _devices: Devices
     _counting: Counting
     _checker: Checker
+    _guard: Guard
+    _worker: Cooperator
 
     def __init__(
         self,
@@ -97,6 +103,7 @@ class TcFlowerDriver(Datapath):
         ports: Ports,
         flags: FilterFlags,
         keep_rules: bool,
+        restore: bool,
         system: System,
     ) -> None:
         capabilities = Capabilities(
@@ -112,6 +119,7 @@ class TcFlowerDriver(Datapath):
         self._tc_ports = [cast(TcPort, port) for port in ports]
         self._flags = flags
         self._keep = keep_rules
+        self._restore = restore
         self._system = system
         self._requests = Pipeline(system)
         self._dumper = Dumper(system)
@@ -133,19 +141,38 @@ class TcFlowerDriver(Datapath):
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
         self._counting = Counting(block, entries, self._dumper, host.now)
-        self._checker = Checker(block, ports, self._rules, self._flags, self._dumper, host)
+        self._worker = slices(host.reactor)
+        self._checker = Checker(
+            block, ports, self._rules, self._flags, self._dumper, host, self._worker
+        )
+        self._guard = Guard(
+            block, self._rules, self._devices, self._dumper, host, self._worker, self._restore
+        )
         try:
             self._devices.take_over()
             self._requests.open(host.reactor)
             self._dumper.open(host.reactor)
+            self._guard.open(
+                Monitor(
+                    self._system,
+                    block.number,
+                    self._devices.has,
+                    self._requests.port,
+                    self._guard.suspect,
+                )
+            )
         except BaseException:
+            self._dumper.close()
             self._requests.close()
             super().stop()
             raise
-        self._devices.watch(host.reactor)
+        self._devices.watch(lambda: self._guard.suspect(None))
 
     def stop(self) -> Deferred[None]:
         """Let the devices go, with or without the filters."""
+        self._guard.close()
+        self._checker.stop()
+        self._worker.stop()
         self._requests.close()
         self._dumper.close()
         self._rules.stop()
@@ -207,6 +234,7 @@ class TcFlowerDriver(Datapath):
             "filters": entries.filters,
             "in hardware": entries.in_hardware(),
             "refused": self._rules.refused,
+            "lost rules": self._guard.losses,
             "requests": self._requests.sent,
             "lost answers": self._requests.lost,
             "waiting": self._requests.pending,
@@ -221,6 +249,7 @@ def create(
     mode = given.one_of("mode", tuple(MODES), "both")
     given.one_of("unsupported", ("reject",), "reject")
     keep = given.flag("keep_rules", False)
+    restore = given.one_of("lost", ("restore", "degrade"), "restore") == "restore"
     count = given.integer("tables", 1, 254, DEFAULT_TABLES)
     size = given.integer("size", 1, 1 << 24, DEFAULT_SIZE)
     given.finish()
@@ -238,5 +267,5 @@ def create(
     ]
     system = operating_system.SYSTEM
     return TcFlowerDriver(
-        restricted(offered, tables), make_ports(ports, system), MODES[mode], keep, system
+        restricted(offered, tables), make_ports(ports, system), MODES[mode], keep, restore, system
     )

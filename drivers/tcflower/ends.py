@@ -12,7 +12,7 @@ from functools import partial
 
 from drivers.tcflower.changes import Block, Done, Refusal, Step
 from drivers.tcflower.entries import tail_filters
-from drivers.tcflower.filters import FilterFlags, Filters
+from drivers.tcflower.filters import Filter, FilterFlags, Filters
 from drivers.tcflower.tails import Tail, Tails, filters_of
 
 
@@ -71,6 +71,10 @@ class Ends:
         """
         return self._tails.chain(tail)
 
+    def all(self, cookie: bytes) -> list[Filter]:
+        """The filters of all tails that some rule holds."""
+        return [one for tail in self._tails for one in self.filters(tail, cookie)]
+
     def filters(self, tail: Tail, cookie: bytes) -> Filters:
-        """The filters of a tail that some rule holds, for a block that is a new one."""
+        """The filters of a tail that some rule holds."""
         return tail_filters(filters_of(tail, self._tails.chain(tail)), self._flags, cookie)

@@ -16,7 +16,7 @@ from drivers.tcflower.changes import Block, Done, Refusal, Step
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.ends import Ends
 from drivers.tcflower.entries import Entries, Entry, Handles, Slot, placed
-from drivers.tcflower.filters import FilterFlags, Filters
+from drivers.tcflower.filters import FilterFlags
 from drivers.tcflower.found import RULE_BITS
 from drivers.tcflower.netlink import LOST
 from drivers.tcflower.template import Template
@@ -139,17 +139,6 @@ class Installer:
         self._block.change(
             [Step(None, slot.filter, self._reads(slot)) for slot in entry.slots], answered
         )
-
-    def put_back(self, entry: Entry, done: Done) -> None:
-        """Install the filters of a rule once more: the block is a new one, and empty."""
-        for slot in entry.slots:
-            slot.packets = slot.bytes = 0
-        tail: Filters = ()
-        if entry.translation is not None and entry.translation.tail:
-            # Several rules may have one tail; to install it again comes to the same.
-            tail = self.ends.filters(entry.translation.tail, self._block.cookie(0))
-        steps = [Step(one) for one in (*tail, *(slot.filter for slot in entry.slots))]
-        self._block.change(steps, done)
 
     def _end_tail(self, entry: Entry | None) -> None:
         """A rule does not end in its tail any more."""

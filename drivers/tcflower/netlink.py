@@ -33,7 +33,7 @@ from drivers.software.reader import Reader
 from drivers.software.system import System
 from drivers.tcflower.dump import attributes
 from drivers.tcflower.pack import HEADER
-from drivers.tcflower.runs import Run, runs
+from drivers.tcflower.runs import Run, each, runs
 
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1
@@ -145,6 +145,12 @@ class _Socket:
             self._reader.stop()
             self._reader = None
             self._socket.close()
+
+    @property
+    def port(self) -> int:
+        """The number that the kernel knows the socket by."""
+        number: int = self._socket.getsockname()[0]
+        return number
 
     def sequence(self) -> int:
         """A number for the next request."""
@@ -347,6 +353,15 @@ class Dumper(_Socket):
         if not self._current:
             self._begin()
         return done
+
+    def messages(self, request: Callable[[int], bytes]) -> Deferred[list[bytes]]:
+        """Ask for a dump; fires with all its messages, some of them twice if it was repeated."""
+        found: list[bytes] = []
+
+        def keep(data: bytes, at: int, length: int) -> None:
+            found.append(data[at : at + length])
+
+        return self.dump(request, each(keep)).addCallback(lambda _: found)
 
     def _begin(self) -> None:
         """Send the first request in line."""

@@ -20,7 +20,7 @@ from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapa
 from drivers.tcflower.actions import SHOT, Gact, TcAction
 from drivers.tcflower.changes import Block, Refusal
 from drivers.tcflower.entries import Entry
-from drivers.tcflower.filters import FilterFlags
+from drivers.tcflower.filters import Filter, FilterFlags
 from drivers.tcflower.ground import Ground
 from drivers.tcflower.installer import Installer
 from drivers.tcflower.netlink import explain
@@ -47,6 +47,7 @@ class Rules:
     :ivar installer: has what is in the kernel for them.
     :ivar ground: and what is there besides.
     :ivar refused: how many operations were refused.
+    :ivar turns: which of them are being changed.
     """
 
     _log = Logger()
@@ -73,7 +74,7 @@ class Rules:
         self._groups: dict[int, IGroup] = {}
         self._templates = Templates(block, flags)
         self._view = self._seen()
-        self._turns = Turns()
+        self.turns = Turns()
         self._turn: Any = None
 
     def stop(self) -> None:
@@ -87,7 +88,7 @@ class Rules:
     def set(self, operation: IOperation) -> None:
         """Have a rule as it shall be."""
         rule = operation.rule
-        if not self._turns.begin(rule.handle, partial(self.set, operation)):
+        if not self.turns.begin(rule.handle, partial(self.set, operation)):
             return
         old = self._entries.get(rule.handle)
         table = self._tables[rule.table_id]
@@ -137,7 +138,7 @@ class Rules:
     def delete(self, operation: IOperation) -> None:
         """Have a rule no more."""
         rule = operation.rule
-        if not self._turns.begin(rule.handle, partial(self.delete, operation)):
+        if not self.turns.begin(rule.handle, partial(self.delete, operation)):
             return
         entry = self._entries.get(rule.handle)
         if entry is None:
@@ -155,7 +156,7 @@ class Rules:
         self.installer.remove(entry, answered)
 
     def _end(self, operation: IOperation, error: OpenFlowError | None = None) -> None:
-        self._turns.end(operation.rule.handle)
+        self.turns.end(operation.rule.handle)
         operation.complete(error)
 
     def set_group(self, number: int, group: IGroup | None, done: Callable[[], None]) -> None:
@@ -231,11 +232,11 @@ class Rules:
 
     def _again(self, handle: int, ready: Callable[[], None]) -> None:
         """Translate a rule again when nothing else is done to it, if it is still there then."""
-        if not self._turns.begin(handle, partial(self._again, handle, ready)):
+        if not self.turns.begin(handle, partial(self._again, handle, ready)):
             return
 
         def renewed() -> None:
-            self._turns.end(handle)
+            self.turns.end(handle)
             ready()
 
         entry = self._entries.get(handle)
@@ -263,25 +264,29 @@ class Rules:
 
         self.installer.install(entry.rule, wanted, entry, answered)
 
-    # A block that is a new one.
+    # What others have removed.
 
-    def put_back(self) -> None:
-        """Install everything: the block is a new one, and empty."""
-        for one in self.ground.filters():
-            self._block.install(one, self._ground_answered)
-        for entry in self._entries:
-            self.installer.put_back(entry, partial(self._was_put_back, entry))
+    def common(self) -> list[Filter]:
+        """The filters that are no rule's alone: the ends of chains, and tails."""
+        return [*self.ground.filters(), *self.installer.ends.all(self._block.cookie(0))]
 
-    def _was_put_back(self, entry: Entry, refusal: Refusal | None) -> None:
-        if refusal is None:
-            self._host.restored(entry.rule.handle)
+    def put_back(self, handle: int, done: Callable[[int, Refusal | None], None]) -> None:
+        """Install the filters of a rule once more when nothing else is done to it.
+
+        :param done: told of it by its handle, when it is there or not, or is no rule any more.
+        """
+        if not self.turns.begin(handle, partial(self.put_back, handle, done)):
+            return
+
+        def installed(refusal: Refusal | None) -> None:
+            self.turns.end(handle)
+            done(handle, refusal)
+
+        entry = self._entries.get(handle)
+        if entry is None or entry.translation is None:
+            installed(None)
         else:
-            self._host.degraded(entry.rule.handle, str(refusal))
-
-    def lost(self, why: str) -> None:
-        """Nothing of what was confirmed is there any more."""
-        for entry in self._entries:
-            self._host.degraded(entry.rule.handle, why)
+            self.installer.install(entry.rule, entry.translation, entry, installed)
 
 
 def _closed(ports: Sequence[TcPort]) -> dict[str, int]:

@@ -13,6 +13,7 @@ alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import attrs
@@ -54,6 +55,9 @@ class Tails:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __iter__(self) -> Iterator[Tail]:
+        return iter(self._held)
 
     def hold(self, tail: Tail) -> tuple[int, Filters]:
         """Another rule ends in a tail.

@@ -41,6 +41,6 @@ class Turns:
                 self._waiting.pop(handle, None)
             again()
 
-    def busy(self, handle: int) -> bool:
-        """Whether a rule is being changed."""
-        return handle in self._busy
+    def all(self) -> frozenset[int]:
+        """The rules that are being changed now."""
+        return frozenset(self._busy)

@@ -254,3 +254,8 @@ class FakeHost:
     def restored(self, handle: int) -> None:
         """Forget it again."""
         self.degraded_rules.pop(handle, None)
+
+    def restored_many(self, handles: Collection[int]) -> None:
+        """Forget that of many."""
+        for handle in handles:
+            self.restored(handle)

@@ -16,6 +16,7 @@ from drivers.software.link import IFINFOMSG as _ifinfo
 from drivers.software.link import RTM_GETLINK
 from drivers.tcflower import pack, qdisc
 from drivers.tcflower.dump import payloads
+from drivers.tcflower.monitor import RTMGRP_TC
 from drivers.tcflower.netlink import NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR
 from drivers.tcflower.qdisc import CLSACT_PARENT, RTM_DELQDISC, RTM_GETQDISC
 from tests.drivers.software.kernel import FakeDescriptor, FakeKernel, FakeNetlink, error
@@ -38,6 +39,7 @@ class FakeTcKernel(FakeKernel):
     :ivar room: how many acknowledgements fit into a receive buffer; others are lost.
     :ivar requests: how many messages it was sent, dumps left out.
     :ivar calls: in how many calls.
+    :ivar deaf: whether news is lost.
     :ivar offloads: whether its devices take filters into hardware.
     :ivar terse: whether it has terse dumps; None: it refuses them.
     :ivar dumps: whether each dump of filters that was asked for was to be terse.
@@ -54,6 +56,7 @@ class FakeTcKernel(FakeKernel):
         self.offloads = False
         self.terse: bool | None = True
         self.dumps: list[bool] = []
+        self.deaf = False
 
     def socket(self, family: int, kind: int, protocol: int) -> Any:
         """See :class:`drivers.software.system.System`."""
@@ -63,11 +66,49 @@ class FakeTcKernel(FakeKernel):
 
     def remove(self, name: str, told: bool = True) -> None:
         """A device disappears, and its qdisc with it; a block ends with its last."""
-        self.unbind(self.devices[name].index)
+        self._unbind(self.devices[name].index)
         super().remove(name, told)
 
     def unbind(self, index: int) -> None:
-        """A qdisc disappears."""
+        """Somebody removes a qdisc."""
+        self._unbind(index)
+        message = qdisc.unbind(index, 0)
+        self._news(message[:4] + RTM_DELQDISC.to_bytes(2, pack.ORDER) + message[6:])
+
+    def take_away(self, *keys: tuple[int, int, int]) -> None:
+        """Somebody removes filters, one by one."""
+        for number, block in self.blocks.items():
+            for key in keys:
+                gone = block.pop(key, None)
+                if gone is not None:
+                    self._news(filter_message(gone, number, kind=pack.RTM_DELTFILTER))
+
+    def flush(self, chain: int) -> None:
+        """Somebody removes all filters of a chain."""
+        for number, block in self.blocks.items():
+            for key in [key for key in block if key[0] == chain]:
+                del block[key]
+            about = pack.attribute(pack.CHAIN, chain.to_bytes(4, pack.ORDER))
+            self._news(pack.message(pack.RTM_DELTFILTER, 0, 0, number, (0, 0, 0), about))
+
+    def change_actions(self, key: tuple[int, int, int], actions: bytes) -> None:
+        """Somebody changes what a filter does."""
+        for number, block in self.blocks.items():
+            if key in block:
+                options = {**block[key].options, pack.FLOWER_ACT: actions}
+                block[key] = Installed(key, options)
+                self._news(filter_message(block[key], number))
+
+    def _news(self, message: bytes) -> None:
+        """Tell who wants to know what somebody has done."""
+        for opened in self.sockets(FakeTcNetlink):
+            if opened.bound is not None and opened.bound[1] & RTMGRP_TC:
+                if self.deaf:
+                    opened.queue.append(error(errno.ENOBUFS))
+                else:
+                    opened.queue.append(message)
+
+    def _unbind(self, index: int) -> None:
         block = self.qdiscs.pop(index, None)
         if block is not None and block not in self.qdiscs.values():
             self.blocks.pop(block, None)
@@ -91,7 +132,7 @@ class FakeTcKernel(FakeKernel):
         if kind == RTM_DELQDISC:
             if index not in self.qdiscs:
                 return errno.ENOENT, ""
-            self.unbind(index)
+            self._unbind(index)
             return 0, ""
         if parent != CLSACT_PARENT:
             return errno.EINVAL, ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.actions import ApplyActions, GotoTable, Output, SetNwTtl
 from agent.openflow.match import Match
-from drivers.tcflower import pack
+from drivers.tcflower import check, pack
 from drivers.tcflower.actions import OK, Gact
 from drivers.tcflower.filters import Filter
 from drivers.testing import FakeOperation, FakeRule
@@ -15,16 +17,15 @@ from tests.drivers.tcflower.telling import Installed
 from tests.drivers.tcflower.test_driver import TcFlowerHarness
 
 
-class CheckTests(TcFlowerHarness, SynchronousTestCase):
-    """What ``driver/check`` finds."""
+class CheckHarness(TcFlowerHarness):
+    """A driver with rules of all sorts, whose kernel can be compared with them."""
 
-    def setUp(self) -> None:
-        """Have rules of all sorts: with one filter and several, a tail, low, in other tables."""
-        super().setUp()
-        self.driver, self.host = self.started()
+    def with_rules(self, **options: Any) -> None:
+        """Have rules with one filter and several, a tail, low, in other tables."""
+        self.driver, self.host = self.started(**options)
         self.driver.port_mod(2, 1, 1)
         rules = [
-            *self.rules(self.driver, 20),
+            *self.rules(self.driver, 4),
             FakeRule(Match.of(vlan_vid=0x1005, in_port=1), 9, 0, output(2)),
             FakeRule(Match.of(vlan_vid=(0x1000, 0x1000), eth_type=0x800), 9, 0, output(2)),
             FakeRule(Match.of(), 9, 0, output(1)),
@@ -38,16 +39,30 @@ class CheckTests(TcFlowerHarness, SynchronousTestCase):
         self.settle(self.host, lambda: False)
         ((_, self.block),) = self.kernel.blocks.items()
 
+    def pass_time(self, seconds: float, step: float = 0.01) -> None:
+        """Let time pass, and the kernel answer."""
+        for _ in range(round(seconds / step)):
+            self.kernel.pump(self.reactor)
+            self.reactor.advance(step)
+
     def check(self) -> list[str]:
         """What is wrong."""
         done = self.driver.check()
         for _ in range(200):
             if done.called:
                 break
-            self.kernel.pump(self.reactor)
-            self.reactor.advance(0.01)
+            self.pass_time(0.1, 0.1)
         found: list[str] = self.successResultOf(done)
         return found
+
+
+class CheckTests(CheckHarness, SynchronousTestCase):
+    """What ``driver/check`` finds."""
+
+    def setUp(self) -> None:
+        """Have what is lost left so."""
+        super().setUp()
+        self.with_rules(lost="degrade")
 
     def test_right(self) -> None:
         """Nothing is wrong, also of rules with VLAN tags and tails, nor of others' filters."""
@@ -60,6 +75,7 @@ class CheckTests(TcFlowerHarness, SynchronousTestCase):
 
     def test_each_missing(self) -> None:
         """Whichever filter is missing, one thing is wrong; so it is where one is different."""
+        self.patch(check, "TIMES", 1)
         for key, installed in list(self.block.items()):
             del self.block[key]
             (wrong,) = self.check()
@@ -92,7 +108,5 @@ class CheckTests(TcFlowerHarness, SynchronousTestCase):
         done = self.driver.check()
         self.kernel.pump(self.reactor)
         self.run_operations(self.driver, self.host, FakeOperation.add(rule))
-        for _ in range(200):
-            self.kernel.pump(self.reactor)
-            self.reactor.advance(0.01)
+        self.pass_time(2)
         self.assertEqual(self.successResultOf(done), [])

@@ -17,7 +17,6 @@ from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import system
 from drivers.software.port import PORT_DOWN
-from drivers.tcflower.devices import CHECK
 from drivers.tcflower.places import FREE_CHAINS, place
 from drivers.testing import (
     DriverContractTests,
@@ -289,23 +288,6 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
         self.settle(self.host, lambda: False)
         kinds = {one.kind for block in self.kernel.blocks.values() for one in block.values()}
         self.assertEqual(kinds, {"gact"})
-
-    def test_qdiscs_removed(self) -> None:
-        """When somebody removes the qdiscs, it is noticed, the rules are said to be degraded, and
-        everything is put back."""
-        rules = self.rules(self.driver, 50)
-        operations = [FakeOperation.add(rule) for rule in rules]
-        self.run_operations(self.driver, self.host, *operations)
-        there = {block: set(filters) for block, filters in self.kernel.blocks.items()}
-        for index in list(self.kernel.qdiscs):
-            self.kernel.unbind(index)
-        self.assertEqual(self.kernel.blocks, {})
-        self.reactor.advance(CHECK)
-        self.kernel.turn(self.reactor)
-        self.assertEqual(len(self.host.degraded_rules), 50)
-        self.settle(self.host, lambda: False)
-        self.assertEqual(self.host.degraded_rules, {})
-        self.assertEqual({b: set(f) for b, f in self.kernel.blocks.items()}, there)
 
     def test_port_closed(self) -> None:
         """From a port that is down nothing is taken."""
