@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Final
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from agent.ofproto.admission import Admission
@@ -17,13 +17,10 @@ from agent.ofproto.conditions import Condition
 from agent.ofproto.histogram import Histogram
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.operations import Operation, OperationGroup, Retry, StagedGroup, State
+from agent.ofproto.submission import Submission
 from agent.ofproto.watchdog import Watchdog
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
 from drivers.interfaces import IOperation, OperationKind
-
-BATCH: Final = 1000
-"""How many operations a driver is given in one turn of the reactor at most, so that a request about
-a hundred thousand rules does not keep everybody else from their turn."""
 
 DELETE: Final = OperationKind.DELETE
 QUEUED: Final = State.QUEUED
@@ -77,13 +74,9 @@ class OperationLedger:
         self.late = 0
         self.durations = {kind: (Histogram(), Histogram()) for kind in OperationKind}
         self.watchers: list[Callable[[OperationGroup], object]] = []
-        self._submit = submit
+        self._submission = Submission(clock, submit, recall)
         self._committed = committed
         self._cleaner = cleaner
-        self._recall = recall
-        self._ready: list[Operation | Retry] = []
-        self._flush_call: IDelayedCall | None = None
-        self._retries: dict[Operation, Retry] = {}
         # Of groups that are being taken back, what was given up, and why.
         self._doubts: dict[OperationGroup, dict[Operation, str]] = {}
         self._idle: Condition | None = None
@@ -107,7 +100,7 @@ class OperationLedger:
     def start(self, group: OperationGroup) -> None:
         """Change the tables and put the operations in line for the driver."""
         group.started = group.progress = self.clock.seconds()
-        ready = self._ready
+        ready = self._submission.ready
         remaining = 0
         for operation in group.operations:
             operation.place.begin(operation)
@@ -120,8 +113,8 @@ class OperationLedger:
         self.groups[group] = None
         if not group.owner.internal:
             self.admission.in_flight += 1
-        if self._flush_call is None:
-            self._flush_call = self.clock.callLater(0, self._flush)
+        if self._submission.call is None:
+            self._submission.wake()
         self.watchdog.wake()
 
     def record(self, operations: Iterable[Operation]) -> None:
@@ -130,22 +123,6 @@ class OperationLedger:
             operation.state = State.DONE
             operation.place.begin(operation)
             self._commit(operation)
-
-    def _flush(self) -> None:
-        """Give the driver what became ready in this turn."""
-        self._flush_call = None
-        ready, self._ready = self._ready[:BATCH], self._ready[BATCH:]
-        if self._ready:
-            self._flush_call = self.clock.callLater(0, self._flush)
-        for operation in ready:
-            operation.state = State.IN_FLIGHT
-        self._submit(ready)
-
-    def _queue(self, operation: Operation | Retry) -> None:
-        operation.state = State.QUEUED
-        self._ready.append(operation)
-        if self._flush_call is None:
-            self._flush_call = self.clock.callLater(0, self._flush)
 
     def completed(self, operation: Operation, error: Exception | None) -> None:
         """The driver says that an operation is over."""
@@ -173,11 +150,7 @@ class OperationLedger:
         if retry.state is not State.IN_FLIGHT:
             self._too_late(retry, retry.operation.group)
             return
-        operation = retry.operation
-        del self._retries[operation]
-        retry.state = State.DONE
-        operation.state = State.IN_FLIGHT
-        self.completed(operation, error)
+        self.completed(self._submission.tried(retry), error)
 
     def _too_late(self, operation: IOperation, group: OperationGroup) -> None:
         self.late += 1
@@ -192,7 +165,6 @@ class OperationLedger:
         """Arrange for a failed DELETE to be tried again."""
         delay = self.retry_delay * 2**operation.failures
         operation.failures += 1
-        operation.state = State.RETRYING
         self._log.info(
             "{operation} failed ({error}); again in {delay} s",
             operation=operation,
@@ -201,13 +173,7 @@ class OperationLedger:
             connection=operation.group.owner.name,
             xid=operation.group.xid,
         )
-        retry = self._retries[operation] = Retry(operation)
-        retry.call = self.clock.callLater(delay, self._again, retry)
-
-    def _again(self, retry: Retry) -> None:
-        retry.call = None
-        retry.operation.group.progress = self.clock.seconds()
-        self._queue(retry)
+        self._submission.retry(operation, delay)
 
     def _failed(self, operation: Operation, error: Exception) -> None:
         operation.state = State.FAILED
@@ -263,7 +229,7 @@ class OperationLedger:
         group.remaining = len(stage)
         group.progress = self.clock.seconds()
         for operation in stage:
-            self._queue(operation)
+            self._submission.put(operation)
         return True
 
     def _drop_stages(self, group: OperationGroup) -> None:
@@ -299,7 +265,7 @@ class OperationLedger:
             first = group.hold(group.backwards(undo))
         group.remaining = len(first)
         for inverse in first:
-            self._queue(inverse)
+            self._submission.put(inverse)
         if undo:
             group.progress = self.clock.seconds()
         else:
@@ -380,31 +346,13 @@ class OperationLedger:
             connection=group.owner.name,
             xid=group.xid,
         )
-        untouched = self._take_from_driver(stuck)
+        untouched = self._submission.withdraw(stuck)
         for operation in stuck:
             if group.atomic and (undoing or operation not in untouched):
                 self._doubts.setdefault(group, {})[operation] = reason
-            retry = self._retries.pop(operation, None)
-            if retry is not None:
-                retry.give_up()
             self._failed(operation, OpenFlowError(operation.place.failure, reason))
-        self._ready = [ready for ready in self._ready if ready.state is State.QUEUED]
         group.remaining = 0
         self._settle(group)
-
-    def _take_from_driver(self, stuck: Iterable[Operation]) -> set[Operation]:
-        """Tell the driver that nobody waits for these any more; returns those of which the hardware
-        has nothing and never will."""
-        untouched = set()
-        given: dict[IOperation, Operation] = {}
-        for operation in stuck:
-            attempt = self._retries.get(operation, operation)
-            if attempt.state is State.IN_FLIGHT:
-                given[attempt] = operation
-            else:
-                untouched.add(operation)
-        recalled = self._recall(list(given)) if given else ()
-        return untouched.union(own for attempt, own in given.items() if attempt in recalled)
 
     # --- for the operator, and for the end ---------------------------------------------------
 
@@ -426,14 +374,8 @@ class OperationLedger:
     def stop(self) -> None:
         """Forget everything: the bridge is going.  Later completions are ignored."""
         self.watchdog.stop()
-        if self._flush_call is not None:
-            self._flush_call.cancel()
-            self._flush_call = None
-        for retry in self._retries.values():
-            retry.give_up()
-        self._retries.clear()
+        self._submission.stop()
         self._doubts.clear()
-        self._ready.clear()
         self.admission.stop()
         for group in list(self.groups):
             group.error = group.error or OpenFlowError(FLOW_MOD_UNKNOWN, "the bridge is going")

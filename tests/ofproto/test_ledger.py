@@ -6,8 +6,8 @@ import gc
 import weakref
 from functools import partial
 
-from agent.ofproto.ledger import BATCH
 from agent.ofproto.operations import Operation, OperationGroup, State
+from agent.ofproto.submission import BATCH
 from agent.openflow import errors
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.match import Match
