@@ -47,13 +47,17 @@ class Counting:
 
     def refresh(self, rules: Sequence[AnyEntry]) -> Deferred[None]:
         """Read what the filters of rules have counted."""
-        if not self._entries.filters:
-            return succeed(None)
         if self._few(rules):
             entries = [entry for rule in rules if (entry := self._entries.get(rule.handle))]
             slots = [slot for entry in entries for slot in entry.slots]
             if self._few(slots):
                 return self._read_each(slots)
+        return self.refresh_all()
+
+    def refresh_all(self) -> Deferred[None]:
+        """Read what all filters of rules have counted."""
+        if not self._entries.filters:
+            return succeed(None)
         if self._busy:
             return self._read_all()
         counted: list[Slot] = []

@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Cooperator
 from zope.interface import implementer
 
@@ -67,6 +67,7 @@ from drivers.tcflower.monitor import Monitor
 from drivers.tcflower.netlink import Dumper, Pipeline
 from drivers.tcflower.ports import TcPort, make_ports
 from drivers.tcflower.rules import Rules
+from drivers.tcflower.tables import TableCounting
 
 MAX_GROUPS: Final = 1_000_000
 
@@ -93,6 +94,7 @@ class TcFlowerDriver(Datapath):
     _rules: Rules
     _devices: Devices
     _counting: Counting
+    _table_counting: TableCounting
     _checker: Checker
     _guard: Guard
     _worker: Cooperator
@@ -141,6 +143,8 @@ class TcFlowerDriver(Datapath):
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
         self._counting = Counting(block, entries, self._dumper, host.now)
+        ground = self._rules.ground
+        self._table_counting = TableCounting(block, entries, ground, self._counting, host.now)
         self._worker = slices(host.reactor)
         self._checker = Checker(
             block, ports, self._rules, self._flags, self._dumper, host, self._worker
@@ -216,8 +220,8 @@ class TcFlowerDriver(Datapath):
         return self._counting.port_stats(self._tc_ports)
 
     def table_stats(self) -> Deferred[Mapping[int, TableCounters]]:
-        """The kernel does not count by table."""
-        return succeed({})
+        """What is known of what the tables have counted."""
+        return self._table_counting.read(self._tables, self.pipeline.table_counters())
 
     def check(self) -> Deferred[Sequence[str]]:
         """See :class:`drivers.abilities.IChecking`."""

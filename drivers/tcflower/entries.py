@@ -8,6 +8,7 @@ sums of what filters had counted each time they were read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -33,6 +34,7 @@ class Slot:
     :ivar counters: the rule's, to which what it counts is added.
     :ivar packets: what the kernel said last that it has counted, since it was installed.
     :ivar bytes: likewise.
+    :ivar total: packets, since the slot was made.
     :ivar flags: where it is, as the kernel said last (:class:`.filters.FilterFlags`).
     :ivar in_hw_count: in how many devices' hardware.
     """
@@ -42,6 +44,7 @@ class Slot:
     counters: Counters
     packets: int = 0
     bytes: int = 0
+    total: int = 0
     flags: int = 0
     in_hw_count: int = 0
 
@@ -76,6 +79,7 @@ class Slot:
         self.packets = packets
         self.bytes = octets
         if new:
+            self.total += new
             counters = self.counters
             counters.packets += new
             counters.bytes += new_octets + new * ETH_HEADER_LEN
@@ -94,6 +98,13 @@ class Entry:
     slots: tuple[Slot, ...] = ()
     translation: Translation | None = None
 
+    @property
+    def matched(self) -> int:
+        """How many packets its filters have taken; none of those that the software looks up."""
+        if self.translation is not None and self.translation.upcall:
+            return 0
+        return sum(slot.total for slot in self.slots)
+
 
 _NONE: Final[Mapping[int, Slot]] = {}
 
@@ -104,6 +115,7 @@ class Entries:
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
         self._places: dict[tuple[int, int], dict[int, Slot]] = {}
+        self._gone: Counter[int] = Counter()
         self.get = self._entries.get
 
     def __len__(self) -> int:
@@ -130,6 +142,13 @@ class Entries:
             for slot in slots.values()
         )
 
+    def matched(self) -> Counter[int]:
+        """The packets that were hit by rules, those that are gone included, by the table."""
+        matched = self._gone.copy()
+        for entry in self:
+            matched[entry.rule.table_id] += entry.matched
+        return matched
+
     def put(self, entry: Entry) -> None:
         """There is a new one."""
         self._entries[entry.rule.handle] = entry
@@ -145,6 +164,7 @@ class Entries:
     def remove(self, entry: Entry) -> None:
         """There is one less."""
         self._entries.pop(entry.rule.handle, None)
+        self._gone[entry.rule.table_id] += entry.matched
         for slot in entry.slots:
             place = slot.key[:2]
             there = self._places.get(place, {})

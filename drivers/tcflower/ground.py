@@ -41,6 +41,10 @@ class Ground:
         """All of them, in an order in which they can be installed."""
         return [*self._closed.values(), *reversed(self._ends.values())]
 
+    def drops(self) -> list[Filter]:
+        """The ends of chains that drop what comes to them."""
+        return [one for one in self._ends.values() if one.actions == (DROP,)]
+
     def prepare(self, rule: IRule) -> list[Filter]:
         """What must be installed before a rule; now, in this order."""
         table = rule.table_id

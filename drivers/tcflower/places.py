@@ -55,6 +55,11 @@ def low_chain(table_id: int) -> int:
     return LOW_CHAINS + table_id
 
 
+def table_of(chain: int) -> int:
+    """The table that a chain of :func:`entry_chain` or :func:`low_chain` is of."""
+    return chain % LOW_CHAINS
+
+
 def place(table_id: int, priority: int) -> tuple[int, int]:
     """The chain and the pref of a rule.
 

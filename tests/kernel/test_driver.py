@@ -178,6 +178,23 @@ class KernelContractTests(KernelHarness, DriverContractTests, SynchronousTestCas
                 self.assertEqual(rules[n].counters.bytes, counted[n] * len(FRAME))
                 self.assertLess(rules[n].counters.used, begun + 0.1)
 
+    def test_table_counters(self) -> None:
+        """Tables count what they look up and what they match, and go on when a rule is gone."""
+        driver, host = self.started()
+        first = FakeRule(Match.of(in_port=1), 100, instructions=(of.GotoTable(3),))
+        second = FakeRule(Match.of(eth_src=1), 0, 3)
+        self.run_operations(driver, host, FakeOperation.add(first), FakeOperation.add(second))
+        for in_port, source in ((1, 1), (1, 1), (1, 2), (2, 1)):
+            self.receive(driver, in_port, FRAME[:6] + source.to_bytes(6, "big") + FRAME[12:])
+
+        def counted() -> dict[int, tuple[int, int]]:
+            stats = self.wait(host, driver.table_stats())
+            return {n: (one.lookups, one.matches) for n, one in stats.items() if one.lookups}
+
+        self.assertEqual(counted(), {0: (4, 3), 3: (3, 2)})
+        self.run_operations(driver, host, FakeOperation.delete(second))
+        self.assertEqual(counted(), {0: (4, 3), 3: (3, 2)})
+
 
 class ForwardingTests(KernelHarness, SynchronousTestCase):
     """What the kernel does with frames is what the software datapath would."""

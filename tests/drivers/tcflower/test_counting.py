@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from agent.openflow.actions import GotoTable
+from agent.openflow.match import Match
+from drivers.interfaces import TableCounters
+from drivers.tcflower.places import LAST, low_chain, place
 from drivers.testing import FakeOperation, FakeRule
 from tests.drivers.tcflower.telling import Installed
 from tests.drivers.tcflower.test_driver import TcFlowerHarness
@@ -108,3 +112,68 @@ class RefreshTests(TcFlowerHarness, SynchronousTestCase):
             installed.packets, installed.octets = 1, 60
         self.assertEqual(self.refresh(), [3] * 20 + [0] * 80)
         self.assertEqual(self.made[0].counters.bytes, 200 + 2 * 14 + 60 + 14)
+
+
+class TableTests(TcFlowerHarness, SynchronousTestCase):
+    """What tables have looked up and matched."""
+
+    def setUp(self) -> None:
+        """Start a driver."""
+        super().setUp()
+        self.driver, self.host = self.started()
+        (self.block,) = self.kernel.blocks.values()
+
+    def make_rule(self, table: int, priority: int, **match: int) -> FakeRule:
+        """Install a rule."""
+        rule = FakeRule(Match.of(**match), priority, table, (GotoTable(9),))
+        self.run_operations(self.driver, self.host, FakeOperation.add(rule))
+        return rule
+
+    def hit(self, chain: int, pref: int, packets: int) -> None:
+        """Packets come to the first filter there."""
+        key = next(key for key in sorted(self.block) if key[:2] == (chain, pref))
+        self.kernel.hit(self.block[key], packets, 60 * packets)
+
+    def read(self, *tables: int) -> list[tuple[int, int]]:
+        """The packets that these have looked up and matched; the others have none."""
+        found = self.wait(self.host, self.driver.table_stats())
+        for table, counters in found.items():
+            if table not in tables:
+                self.assertEqual(counters, TableCounters())
+        return [(found[table].lookups, found[table].matches) for table in tables]
+
+    def test_tables(self) -> None:
+        """Matched is what the rules have, wherever their filters are; looked up is also what came
+        to the end of the table."""
+        high, low = self.make_rule(0, 100), self.make_rule(0, 0)
+        for rule, packets in ((high, 5), (low, 3)):
+            self.hit(*place(0, rule.priority), packets)
+        self.hit(low_chain(0), LAST, 2)
+        # From the end of the first chain packets go to the second.
+        self.hit(0, LAST, 5)
+        self.hit(9, LAST, 8)
+        self.assertEqual(self.read(0, 9), [(10, 8), (8, 0)])
+        self.assertEqual(self.read(0, 9), [(10, 8), (8, 0)])
+
+    def test_changed(self) -> None:
+        """What a rule has matched stays matched when it is replaced, and when it is gone."""
+        rule = self.make_rule(4, 100)
+        self.hit(*place(4, 100), 5)
+        operation = FakeOperation.replace(rule, ())
+        self.run_operations(self.driver, self.host, operation)
+        new = operation.rule
+        self.assertEqual((rule.counters.packets, new.counters.packets), (5, 0))
+        self.hit(*place(4, 100), 1)
+        self.assertEqual(self.read(4), [(6, 6)])
+        self.run_operations(self.driver, self.host, FakeOperation.delete(new))
+        self.assertEqual(self.read(4), [(6, 6)])
+
+    def test_nobody_there(self) -> None:
+        """When the block is gone, what was known is told."""
+        self.make_rule(0, 100)
+        self.hit(*place(0, 100), 5)
+        self.hit(0, LAST, 2)
+        self.assertEqual(self.read(0), [(7, 5)])
+        for index in list(self.kernel.qdiscs):
+            self.kernel.unbind(index)
+        self.assertEqual(self.read(0), [(7, 5)])
