@@ -87,18 +87,23 @@ class Agent:
     """The agent, as ``twistd`` starts it.
 
     :param devices: the network devices that are its ports 1, 2 ...
+    :param options: of the driver, as lines of the configuration.
     """
 
     rates = (0,)
 
     def __init__(
-        self, directory: Path, driver: str = "software", devices: Sequence[str] = ()
+        self,
+        directory: Path,
+        driver: str = "software",
+        devices: Sequence[str] = (),
+        options: str = "",
     ) -> None:
         self.name = f"ofagent ({driver})"
         self.address = ("127.0.0.1", free_port())
         directory.mkdir(parents=True)
         config = directory / "ofagent.toml"
-        text = CONFIGURATION.format(port=self.address[1], driver=driver)
+        text = CONFIGURATION.format(port=self.address[1], driver=driver) + options
         for number, device in enumerate(devices, 1):
             text += f'[[bridge.port]]\nnumber = {number}\nname = "{device}"\n'
         config.write_text(text)
@@ -130,15 +135,23 @@ class Agent:
 
 
 class OpenVSwitch:
-    """``ovsdb-server`` and ``ovs-vswitchd`` of Debian, with a bridge in user space; needs root.
+    """``ovsdb-server`` and ``ovs-vswitchd`` of Debian, with one bridge; needs root.
 
     :param devices: the network devices that are its ports 1, 2 ...
+    :param datapath: ``netdev``: in user space; ``system``: in the kernel.
+    :param settings: of the whole switch, as ``ovs-vsctl set`` has them.
     """
 
     name = "Open vSwitch"
     rates = (0,)
 
-    def __init__(self, directory: Path, devices: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        devices: Sequence[str] = (),
+        datapath: str = "netdev",
+        settings: Sequence[str] = (),
+    ) -> None:
         directory.mkdir(parents=True)
         self._environment = dict.fromkeys(
             ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(directory)
@@ -157,13 +170,16 @@ class OpenVSwitch:
             *daemon,
         )
         self._call("ovs-vsctl", f"--db={remote}", "--no-wait", "init")
+        if settings:
+            change = ("set", "open_vswitch", ".", *settings)
+            self._call("ovs-vsctl", f"--db={remote}", "--no-wait", *change)
         self._call("ovs-vswitchd", remote, f"--pidfile={self._pidfiles[0]}", *daemon)
         self._call(
             "ovs-vsctl",
             f"--db={remote}",
             "add-br",
             "br0",
-            *("--", "set", "bridge", "br0", "datapath_type=netdev", "fail-mode=secure"),
+            *("--", "set", "bridge", "br0", f"datapath_type={datapath}", "fail-mode=secure"),
             "protocols=OpenFlow10,OpenFlow13",
             "other-config:disable-in-band=true",
             *("--", "set-controller", "br0", f"ptcp:{self.address[1]}:127.0.0.1"),
@@ -184,14 +200,20 @@ class OpenVSwitch:
                 return f"needs {program} (Debian's package openvswitch-switch)"
         return ""
 
-    def _call(self, *command: str) -> None:
-        subprocess.run(
+    def _call(self, *command: str, timeout: float = START_TIMEOUT) -> str:
+        done = subprocess.run(
             command,
             check=True,
-            timeout=START_TIMEOUT,
+            timeout=timeout,
             env={**os.environ, **self._environment},
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return done.stdout
+
+    def control(self, *command: str) -> str:
+        """What ``ovs-appctl`` says to a command."""
+        return self._call("ovs-appctl", *command, timeout=load.TIMEOUT)
 
     def connect(self) -> load.Client:
         """Talk to it."""
