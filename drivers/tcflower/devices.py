@@ -73,6 +73,7 @@ class Devices:
         self._told = bound
         for port in self._ports:
             port.moved = self._moved
+            port.turned = self._rules.ports_changed
 
     def stop(self, keep: bool) -> None:
         """Look no more.
@@ -81,6 +82,7 @@ class Devices:
         """
         for port in self._ports:
             port.moved = lambda port: None
+            port.turned = lambda: None
         if not keep and self._bound:
             probe = Probe(self._system)
             try:

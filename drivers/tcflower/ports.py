@@ -18,7 +18,7 @@ from agent.openflow.messages import PortStats
 from drivers.interfaces import OptionError
 from drivers.software.link import IFINFOMSG, RTM_GETLINK, Link, LinkMonitor
 from drivers.software.netdev import NetdevPort, PacketSocket
-from drivers.software.port import NO_FLOOD, NO_FWD, NO_RECV, PORT_DOWN, QueueCounters
+from drivers.software.port import NO_FLOOD, NO_FWD, NO_RECV, PORT_DOWN, LinkSettings, QueueCounters
 from drivers.software.ports import Ports
 from drivers.software.system import System
 from drivers.tcflower.dump import attributes
@@ -42,6 +42,7 @@ class TcPort(NetdevPort):
 
     :ivar ifindex: the device's number; 0: there is none.
     :ivar moved: called when it has become another.
+    :ivar turned: called when the port is live now, or not any more.
     """
 
     socket_type = _SendSocket
@@ -50,6 +51,7 @@ class TcPort(NetdevPort):
         super().__init__(number, name, links, system)
         self.ifindex = 0
         self.moved: Callable[[TcPort], object] = lambda port: None
+        self.turned: Callable[[], object] = lambda: None
 
     def take(self, link: Link | None) -> None:
         """See :meth:`drivers.software.device.DevicePort.take`.
@@ -61,6 +63,15 @@ class TcPort(NetdevPort):
         if ifindex != self.ifindex:
             self.ifindex = ifindex
             self.moved(self)
+
+    def set_link(
+        self, up: bool, hw_addr: int | None = None, settings: LinkSettings | None = None
+    ) -> None:
+        """See :meth:`drivers.software.port.Port.set_link`."""
+        before = self.live
+        super().set_link(up, hw_addr, settings)
+        if self.live != before:
+            self.turned()
 
     def view(self) -> PortView:
         """What rules have to know of it."""

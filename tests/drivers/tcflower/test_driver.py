@@ -15,7 +15,7 @@ from agent.openflow.group_messages import Bucket, GroupType
 from agent.openflow.match import Match
 from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
-from drivers.software import system
+from drivers.software import link, system
 from drivers.software.port import PORT_DOWN
 from drivers.tcflower.places import FREE_CHAINS, place
 from drivers.testing import (
@@ -28,6 +28,7 @@ from drivers.testing import (
 )
 from drivers.testing.fakes import output
 from drivers.testing.harness import ContractHarness
+from tests.drivers.software.kernel import RUNNING
 from tests.drivers.tcflower.kernel import FakeTcKernel
 
 FACTORY = DriverFactory("tcflower", "drivers.tcflower.driver", "tc flower")
@@ -322,6 +323,32 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
         self.assertTrue(delete.succeeded)
         self.settle(self.host, lambda: False)
         self.assertEqual([key[:2] for key in self.keys()], [(0, 1)])
+
+    def test_failover(self) -> None:
+        """When a port's link goes down or comes up, the rules follow that lead to a group which
+        watches it."""
+        watched = [Bucket(watch_port=n, actions=(Output(n),)) for n in (2, 1)]
+        group = FakeGroup(7, GroupType.FF, tuple(watched))
+        instructions = (ApplyActions((GroupAction(7),)),)
+        rule = FakeRule(Match.of(in_port=1), 9, instructions=instructions)
+        for entry in (group, rule):
+            self.assertIsNone(self.run_one(FakeOperation.add(entry)))
+        used = []
+        for flags in (link.IFF_UP, RUNNING):
+            self.kernel.change("eth2", flags=flags)
+            self.settle(self.host, lambda: False)
+            used.append([one.kind for one in self.filters()])
+        # Not back to where it came from; and then to port 2.
+        self.assertEqual(used, [["gact"], ["mirred"]])
+
+    def filters(self) -> list[Any]:
+        """What is there for rules."""
+        return [
+            one
+            for block in self.kernel.blocks.values()
+            for key, one in block.items()
+            if key[1] != 0xFFFF
+        ]
 
     def test_group(self) -> None:
         """When a group changes, so do the rules that lead there, before it is said to be done."""
