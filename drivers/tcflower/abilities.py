@@ -46,7 +46,7 @@ SET_ACTIONS: Final = ACTIONS & SOFTWARE_SET_ACTIONS
 """Those which an action set, and so a bucket, can have."""
 
 INSTRUCTIONS: Final[frozenset[type]] = frozenset(
-    {of.ApplyActions, of.WriteActions, of.ClearActions, of.GotoTable}
+    {of.ApplyActions, of.WriteActions, of.ClearActions, of.GotoTable, of.MeterInstruction}
 )
 """The kinds of instructions."""
 

@@ -205,8 +205,7 @@ class Skbedit:
 class Police:
     """Let so much pass.
 
-    :ivar index: one that several filters share; all but this number must then be what it was made
-        with.  0: the filter's own.
+    :ivar index: its number, if filters are to share it (:class:`Policer`).  0: the filter's own.
     :ivar rate: bytes a second; 0: not limited.
     :ivar burst: bytes that may come at once; needed with a rate.
     :ivar packet_rate: packets a second; 0: not limited.  Not both.
@@ -224,6 +223,15 @@ class Police:
     mtu: int = 0
     exceed: int = SHOT
     control: int = PIPE
+
+
+@attrs.frozen
+class Policer:
+    """Hand the packet to the :class:`Police` of this index, which is there by itself; what passes
+    goes on with the next action.  Without it, the kernel refuses the filter."""
+
+    index: int
+    control: int = attrs.field(default=PIPE, init=False)
 
 
 @attrs.frozen
@@ -311,7 +319,18 @@ class Sample:
 
 
 TcAction: TypeAlias = (
-    Gact | Mirred | Vlan | Pedit | Csum | Skbedit | Police | TunnelKey | Mpls | Ct | Sample
+    Gact
+    | Mirred
+    | Vlan
+    | Pedit
+    | Csum
+    | Skbedit
+    | Police
+    | Policer
+    | TunnelKey
+    | Mpls
+    | Ct
+    | Sample
 )
 
 MAX_ACTIONS: Final = 32

@@ -22,7 +22,7 @@ from drivers.tcflower import pack
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.found import cookie_of
-from drivers.tcflower.netlink import LOST, Pipeline, explain
+from drivers.tcflower.netlink import LOST, Answer, Hear, Pipeline, explain
 
 ATTEMPTS: Final = 12
 """How often a request is made whose acknowledgements are lost."""
@@ -95,25 +95,38 @@ class Block:
     def request(
         self,
         make: Callable[[int], bytes],
-        answer: Callable[[int, str], None],
+        answer: Answer,
         read: Callable[[Reading], None] | None = None,
-        attempt: int = 1,
     ) -> None:
-        """Make a request, again if its acknowledgement is lost."""
-
-        def answered(error: int, text: str) -> None:
-            if error == LOST and attempt < ATTEMPTS:
-                self.request(make, answer, read, attempt + 1)
-            else:
-                answer(error, text)
+        """Make a request about a filter; see :meth:`ask`."""
 
         def hear(data: bytes, at: int, length: int) -> None:
             reading = self._reader.read(data, at, length)
             if reading is not None and read is not None:
                 read(reading)
 
+        self.ask(make, answer, hear if read else None)
+
+    def ask(
+        self,
+        make: Callable[[int], bytes],
+        answer: Answer,
+        hear: Hear | None = None,
+        attempt: int = 1,
+    ) -> None:
+        """Make a request, again if its acknowledgement is lost.
+
+        :param make: makes it with a sequence number.
+        """
+
+        def answered(error: int, text: str) -> None:
+            if error == LOST and attempt < ATTEMPTS:
+                self.ask(make, answer, hear, attempt + 1)
+            else:
+                answer(error, text)
+
         sequence = self.pipeline.sequence()
-        self.pipeline.push(sequence, make(sequence), answered, hear if read else None)
+        self.pipeline.push(sequence, make(sequence), answered, hear)
 
     def install(self, wanted: Filter, answer: Callable[[int, str], None]) -> None:
         """Put a filter there, in the place of the one with its handle if there is one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any, Final
 
-from drivers.tcflower.actions import Mirred, Pedit, Police, TcAction, TunnelKey
+from drivers.tcflower.actions import Mirred, Pedit, Police, Policer, TcAction, TunnelKey
 from drivers.tcflower.filters import KEYS, Filter, KeyKind
 from drivers.tcflower.nla import FlowerMessage, type_of
 from drivers.tcflower.pack import (
@@ -76,6 +76,7 @@ _NAMES: Final = {
     "Csum": "csum",
     "Skbedit": "skbedit",
     "Police": "police",
+    "Policer": "police",
     "TunnelKey": "tunnel_key",
     "Mpls": "mpls",
     "Ct": "ct",
@@ -149,6 +150,8 @@ def describe_action(action: TcAction) -> tuple[str, Attributes]:
         return kind, _describe_pedit(action)
     if isinstance(action, Police):
         return kind, _describe_police(action)
+    if isinstance(action, Policer):
+        return kind, [("TCA_POLICE_TBF", {"index": action.index, "rate": 1})]
     parms: dict[str, int] = {"action": action.control}
     for name, attribute in _PARAMETERS.get(kind, {}).items():
         parms[name] = int(getattr(action, attribute))

@@ -63,8 +63,11 @@ from drivers.tcflower.counting import Counting
 from drivers.tcflower.devices import Devices
 from drivers.tcflower.filters import BOTH, FilterFlags
 from drivers.tcflower.guard import Guard
+from drivers.tcflower.meters import BAND_TYPES, MAX_BANDS
+from drivers.tcflower.meters import FLAGS as METER_FLAGS
 from drivers.tcflower.monitor import Monitor
 from drivers.tcflower.netlink import Dumper, Pipeline
+from drivers.tcflower.policers import MAX_METERS, Policers
 from drivers.tcflower.ports import TcPort, make_ports
 from drivers.tcflower.rules import Rules
 from drivers.tcflower.tables import TableCounting
@@ -98,6 +101,7 @@ class TcFlowerDriver(Datapath):
     _checker: Checker
     _guard: Guard
     _worker: Cooperator
+    _policers: Policers
 
     def __init__(
         self,
@@ -115,6 +119,10 @@ class TcFlowerDriver(Datapath):
             group_types=GROUP_TYPES,
             max_groups=MAX_GROUPS,
             bucket_actions=SET_ACTIONS,
+            max_meters=MAX_METERS,
+            max_bands=MAX_BANDS,
+            band_types=BAND_TYPES,
+            meter_flags=METER_FLAGS,
         )
         self._tables: dict[int, Classifier[IRule]] = {t.table_id: Classifier() for t in tables}
         super().__init__(capabilities, Packets(self._tables, ports))
@@ -139,7 +147,9 @@ class TcFlowerDriver(Datapath):
         self._block = block.number
         ports = self._tc_ports
         tables = self.capabilities.tables
-        self._rules = Rules(block, ports, self._tables, tables, self._flags, host)
+        self._policers = Policers(block, self._flags, host, self._system, self.set_numbered)
+        meters = self._policers.actions
+        self._rules = Rules(block, ports, self._tables, tables, self._flags, host, meters)
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
         self._counting = Counting(block, entries, self._dumper, host.now)
@@ -154,6 +164,7 @@ class TcFlowerDriver(Datapath):
         )
         try:
             self._devices.take_over()
+            self._policers.take_over()
             self._requests.open(host.reactor)
             self._dumper.open(host.reactor)
             self._guard.open(
@@ -181,15 +192,18 @@ class TcFlowerDriver(Datapath):
         self._dumper.close()
         self._rules.stop()
         self._devices.stop(self._keep)
-        return super().stop()
+        stopped = self._policers.stop(self._keep)
+        return stopped.addCallback(lambda _: super(TcFlowerDriver, self).stop())
 
     # Operations.
 
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Ask the kernel for what the operations want."""
         for operation in operations:
-            if operation.target is not Target.RULE:
+            if operation.target is Target.GROUP:
                 self._set_group(operation)
+            elif operation.target is Target.METER:
+                self._policers.submit(operation)
             elif operation.kind is OperationKind.DELETE:
                 self._rules.delete(operation)
             else:
@@ -212,8 +226,9 @@ class TcFlowerDriver(Datapath):
     # Statistics.
 
     def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
-        """Read what the filters have counted."""
-        return self._counting.refresh(rules)
+        """Read what the filters, or the actions of meters, have counted."""
+        ready = self._policers.refresh(rules)
+        return ready.addCallback(lambda _: self._counting.refresh(rules))
 
     def port_stats(self) -> Deferred[list[PortStats]]:
         """What the devices have counted."""

@@ -51,6 +51,7 @@ _DEFAULTS: Final = {("vlan", 4): b"\x81\x00", ("mpls", 4): b"\x88\x47"}
 """What an option of an action is that was not asked for, where that is not 0."""
 _POLICE_TABLE: Final = 2
 """``TCA_POLICE_RATE``: what the kernel wants to be given, and does not give back."""
+_POLICE_RESULT: Final = 5
 _PADS: Final[dict[str, frozenset[int]]] = {
     "gact": frozenset({4}),
     "mirred": frozenset({3}),
@@ -268,6 +269,9 @@ def _parameters(kind: str, data: bytes) -> bytes:
 
 def _same_options(kind: str, wanted: Mapping[int, bytes], found: Mapping[int, bytes]) -> bool:
     """Whether an action does what it should."""
+    if kind == "police" and _POLICE_RESULT not in wanted:
+        # It only refers to one that is there by itself: of its parameters only the index counts.
+        return wanted[_PARMS[kind]][:4] == found.get(_PARMS[kind], b"")[:4]
     for number in wanted.keys() | found.keys():
         value, there = (_value(kind, options, number) for options in (wanted, found))
         if kind == "police" and number == _PARMS[kind] and not value[:4].strip(b"\0"):

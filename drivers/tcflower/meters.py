@@ -14,22 +14,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.openflow.errors import BAD_BAND, BAD_BAND_VALUE, OUT_OF_BANDS, OpenFlowError
+from agent.openflow.errors import BAD_BAND, BAD_BURST, BAD_RATE, OUT_OF_BANDS, OpenFlowError
 from agent.openflow.group_messages import BandType, MeterFlags
 from drivers.interfaces import IMeter
 from drivers.tcflower.actions import Police
+from drivers.tcflower.pack import TICK
 
 MAX_BANDS: Final = 1
 BAND_TYPES: Final = frozenset({BandType.DROP})
 BYTES: Final = 125
 """A kilobit."""
+LONGEST: Final = 0xFFFFFFFF * TICK // 1_000_000_000
+"""Seconds of a burst: the kernel has 32 bits of ticks for it."""
+FLAGS: Final = MeterFlags.KBPS | MeterFlags.PKTPS | MeterFlags.BURST | MeterFlags.STATS
 
 
 def police_of(meter: IMeter, index: int) -> Police:
     """The action of a meter.
 
     :param index: the number of the action in the kernel, which is this meter's alone.
-    :raises OpenFlowError: METER_MOD_FAILED with BAD_BAND, BAD_BAND_VALUE or OUT_OF_BANDS.
+    :raises OpenFlowError: METER_MOD_FAILED with BAD_BAND, BAD_RATE, BAD_BURST or OUT_OF_BANDS.
     """
     if len(meter.bands) > MAX_BANDS:
         raise OpenFlowError(OUT_OF_BANDS, f"tc has one band a meter, not {len(meter.bands)}")
@@ -40,9 +44,11 @@ def police_of(meter: IMeter, index: int) -> Police:
     if band.type != BandType.DROP:
         raise OpenFlowError(BAD_BAND, "tc can only drop what is too much")
     if not band.rate:
-        raise OpenFlowError(BAD_BAND_VALUE, "tc has no rate of 0")
+        raise OpenFlowError(BAD_RATE, "tc has no rate of 0")
     # Without a burst, what comes in a second, as in Open vSwitch.
     burst = band.burst_size if meter.flags & MeterFlags.BURST and band.burst_size else band.rate
     if meter.flags & MeterFlags.PKTPS:
         return Police(index, packet_rate=band.rate, packet_burst=burst)
+    if burst > band.rate * LONGEST:
+        raise OpenFlowError(BAD_BURST, f"tc has no burst of more than {LONGEST} seconds")
     return Police(index, rate=band.rate * BYTES, burst=burst * BYTES)

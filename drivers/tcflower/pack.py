@@ -23,6 +23,7 @@ from drivers.tcflower.actions import (
     Mpls,
     Pedit,
     Police,
+    Policer,
     Sample,
     Skbedit,
     TcAction,
@@ -199,18 +200,20 @@ def actions(wanted: Iterable[TcAction], cookie: bytes = b"") -> bytes:
 
     :param cookie: what the first of them carries.
     """
-    parts = []
-    for place, action in enumerate(wanted, 1):
-        kind, pack = _PACKERS[type(action)]
-        parts.append(
-            attribute(
-                place,
-                string(ACT_KIND, kind)
-                + attribute(ACT_OPTIONS | NLA_F_NESTED, pack(action))
-                + (attribute(ACT_COOKIE, cookie) if cookie and place == 1 else b""),
-            )
-        )
-    return b"".join(parts)
+    return b"".join(
+        attribute(place, one_action(action, cookie if place == 1 else b""))
+        for place, action in enumerate(wanted, 1)
+    )
+
+
+def one_action(action: TcAction, cookie: bytes = b"") -> bytes:
+    """What is said of one action."""
+    kind, pack = _PACKERS[type(action)]
+    return (
+        string(ACT_KIND, kind)
+        + attribute(ACT_OPTIONS | NLA_F_NESTED, pack(action))
+        + (attribute(ACT_COOKIE, cookie) if cookie else b"")
+    )
 
 
 def _key(key: Key) -> bytes:
@@ -329,6 +332,11 @@ def _pack_police(action: Police) -> bytes:
     )
 
 
+def _policer(action: Policer) -> bytes:
+    # A rate without a table: the kernel looks at neither if there is such an action.
+    return attribute(1, _police.pack(action.index, *(0,) * 9, 1, *(0,) * 9))
+
+
 def _tunnel_key(action: TunnelKey) -> bytes:
     what = attribute(2, _gen_op.pack(0, 0, action.control, 0, 0, 2 if action.release else 1))
     if action.release:
@@ -389,6 +397,7 @@ _PACKERS: Final[dict[type, tuple[str, Callable[[Any], bytes]]]] = {
     Csum: ("csum", _csum),
     Skbedit: ("skbedit", _skbedit),
     Police: ("police", _pack_police),
+    Policer: ("police", _policer),
     TunnelKey: ("tunnel_key", _tunnel_key),
     Mpls: ("mpls", _mpls),
     Ct: ("ct", _ct),

@@ -210,10 +210,10 @@ def perform(
     for instruction in instructions:
         if isinstance(instruction, of.MeterInstruction):
             uses.meters.add(instruction.meter_id)
-            police = view.meters.get(instruction.meter_id)
-            if police is not None:
+            policer = view.meters.get(instruction.meter_id)
+            if policer is not None:
                 # The meter is shared, and counts what all rules hand it; so another goes before it.
-                before += (Gact(PIPE), police)
+                before += (Gact(PIPE), policer)
         elif isinstance(instruction, of.ApplyActions):
             if goto is not None:
                 _refuse_kept(instruction.actions)

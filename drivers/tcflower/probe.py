@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any, Final
 
@@ -77,19 +77,20 @@ class Probe:
                     error = -_error.unpack_from(data, at + pack.HEADER.size)[0]
                     return error, extended(data, flags, at, length)
 
-    def blocks(self) -> dict[int, int]:
-        """The ingress block of each device that has a clsact or ingress qdisc, by the device's
-        number; 0: one that it does not share."""
-        found: dict[int, int] = {}
-        self._socket.send(qdisc.dump(1))
+    def dump(self, request: bytes) -> Iterator[tuple[bytes, int, int]]:
+        """The messages of a dump: a datagram, where in it one begins, and its length."""
+        self._socket.send(request)
         while True:
             data = self._socket.recv(1 << 16)
             for kind, _, _, at, length in messages(data):
                 if kind in (NLMSG_DONE, NLMSG_ERROR):
-                    return found
-                device = qdisc_of(data, at, length)
-                if device is not None:
-                    found[device[0]] = device[1]
+                    return
+                yield data, at, length
+
+    def blocks(self) -> dict[int, int]:
+        """The ingress block of each device that has a clsact or ingress qdisc, by the device's
+        number; 0: one that it does not share."""
+        return dict(filter(None, (qdisc_of(*message) for message in self.dump(qdisc.dump(1)))))
 
     def take_over(self, ports: Sequence[tuple[str, int]], block: int) -> None:
         """Give each device a clsact qdisc of the block.  What an earlier run has left goes.

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from agent.packet.classifier import Classifier
 from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapabilities
-from drivers.tcflower.actions import SHOT, Gact, TcAction
+from drivers.tcflower.actions import SHOT, Gact, Policer, TcAction
 from drivers.tcflower.changes import Block, Refusal
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
@@ -60,8 +60,12 @@ class Rules:
         sizes: Sequence[TableCapabilities],
         flags: FilterFlags,
         host: IDriverHost,
+        meters: Mapping[int, Policer],
     ) -> None:
-        """Begin without any, with the ports as they are."""
+        """Begin without any, with the ports as they are.
+
+        :param meters: what filters name meters by, by number; those that a rule names are there.
+        """
         self.installer = Installer(block, flags, host.now)
         self.ground = Ground(_closed(ports), flags, block.cookie(0))
         self.refused = 0
@@ -72,6 +76,7 @@ class Rules:
         self._host = host
         self._entries = self.installer.entries
         self._groups: dict[int, IGroup] = {}
+        self._meters = meters
         self._templates = Templates(block, flags)
         self._view = self._seen()
         self.turns = Turns()
@@ -228,7 +233,7 @@ class Rules:
         # What was translated with another view holds no more.
         self._templates.clear()
         views = {port.number: port.view() for port in self._ports if port.ifindex}
-        return View(views, self._groups, upcall=dropped)
+        return View(views, self._groups, self._meters, upcall=dropped)
 
     def _again(self, handle: int, ready: Callable[[], None]) -> None:
         """Translate a rule again when nothing else is done to it, if it is still there then."""

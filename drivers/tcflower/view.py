@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from drivers.interfaces import IGroup
-from drivers.tcflower.actions import TRAP, Gact, Police, TcAction
+from drivers.tcflower.actions import TRAP, Gact, Policer, TcAction
 from drivers.tcflower.keys import TPIDS
 
 Upcall = Callable[[int, bool], tuple[TcAction, ...]]
@@ -47,7 +47,7 @@ class PortView:
 
 
 NO_GROUPS: Final[Mapping[int, IGroup]] = {}
-NO_METERS: Final[Mapping[int, Police]] = {}
+NO_METERS: Final[Mapping[int, Policer]] = {}
 
 
 @attrs.frozen
@@ -56,7 +56,7 @@ class View:
 
     :ivar ports: by number.
     :ivar groups: by number.
-    :ivar meters: by number: the action, of which all filters share the index.
+    :ivar meters: by number: what names a meter's action, which all filters share.
     :ivar upcall: how the kernel hands packets to the software.
     :ivar tpids: the EtherTypes that the VLAN tags of packets may have; the fewer, the fewer filters
         a match on tags needs.
@@ -64,7 +64,7 @@ class View:
 
     ports: Mapping[int, PortView]
     groups: Mapping[int, IGroup] = NO_GROUPS
-    meters: Mapping[int, Police] = NO_METERS
+    meters: Mapping[int, Policer] = NO_METERS
     upcall: Upcall = trap
     tpids: tuple[int, ...] = TPIDS
     names: Mapping[int, str] = attrs.field(init=False)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from drivers.software.system import SYSTEM
 from drivers.tcflower import describe, found, nla, pack
-from drivers.tcflower.actions import SHOT, Gact, Mirred, Police, Skbedit, TcAction
+from drivers.tcflower.actions import PIPE, SHOT, Gact, Mirred, Police, Policer, Skbedit, TcAction
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter, FilterFlags
 from drivers.tcflower.netlink import Dumper, Pipeline
@@ -123,7 +123,10 @@ class MessageTests(MessageCase):
             if isinstance(action, Mirred):
                 actions = (attrs.evolve(action, ifindex=self.device),)
             elif isinstance(action, Police):
-                actions = (attrs.evolve(action, control=3),)
+                actions = (attrs.evolve(action, control=PIPE),)
+            elif isinstance(action, Policer):
+                # One of the others is there; its cookie would be that of all who share it.
+                actions = (Gact(PIPE), Policer(7))
             filters.append(Filter.of(2, n, (*actions, Gact(SHOT)), eth_type=0x0800))
         return [
             attrs.evolve(one, handle=n, cookie=n.to_bytes(16, "big"), flags=FilterFlags.SKIP_HW)
@@ -193,6 +196,10 @@ class MessageTests(MessageCase):
 
     def same_option(self, name: str, sent: Any, found: Any, one: Filter) -> None:
         """An option of an action came back, but for what the kernel keeps to itself."""
+        if name == "TCA_POLICE_TBF" and "mtu" not in sent:
+            # What it refers to came back.
+            self.assertEqual(found["index"], sent["index"])
+            return
         if name in ("TCA_POLICE_RATE", "TCA_PEDIT_KEYS_EX"):
             return
         if name == "TCA_PEDIT_PARMS_EX":

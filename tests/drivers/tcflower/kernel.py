@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from drivers.software.link import IFINFOMSG as _ifinfo
 from drivers.software.link import RTM_GETLINK
-from drivers.tcflower import pack, qdisc
+from drivers.tcflower import pack, qdisc, shared
 from drivers.tcflower.dump import payloads
 from drivers.tcflower.monitor import RTMGRP_TC
 from drivers.tcflower.netlink import NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR
 from drivers.tcflower.qdisc import CLSACT_PARENT, RTM_DELQDISC, RTM_GETQDISC
 from tests.drivers.software.kernel import FakeDescriptor, FakeKernel, FakeNetlink, error
+from tests.drivers.tcflower.police import PoliceActions, police_message
 from tests.drivers.tcflower.telling import Installed, filter_message
 
 ROOM: Final = 300
@@ -43,6 +44,7 @@ class FakeTcKernel(FakeKernel):
     :ivar offloads: whether its devices take filters into hardware.
     :ivar terse: whether it has terse dumps; None: it refuses them.
     :ivar dumps: whether each dump of filters that was asked for was to be terse.
+    :ivar actions: the police actions that are there by themselves.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,12 @@ class FakeTcKernel(FakeKernel):
         self.terse: bool | None = True
         self.dumps: list[bool] = []
         self.deaf = False
+        self.actions = PoliceActions(self.sharing)
+
+    def sharing(self) -> list[int]:
+        """The police actions that filters have."""
+        filters = [one for block in self.blocks.values() for one in block.values()]
+        return [index for one in filters for index in one.police]
 
     def socket(self, family: int, kind: int, protocol: int) -> Any:
         """See :class:`drivers.software.system.System`."""
@@ -167,6 +175,8 @@ class FakeTcKernel(FakeKernel):
         for other, installed in block.items():
             if other[:2] == key[:2] and other != key and installed.what == made.what:
                 return errno.EEXIST, ""
+        if not all(index in self.actions.there for index in made.police):
+            return errno.EINVAL, ""
         block[key] = made
         return 0, ""
 
@@ -196,6 +206,8 @@ class FakeTcNetlink(FakeNetlink):
                 self._acknowledge(sequence, message, 0, "")
             elif kind == RTM_GETQDISC:
                 self._qdiscs(sequence)
+            elif kind in (shared.RTM_NEWACTION, shared.RTM_DELACTION, shared.RTM_GETACTION):
+                self._action(kind, flags, sequence, message)
             elif flags & pack.NLM_F_DUMP == pack.NLM_F_DUMP:
                 self._dump(message, sequence)
             else:
@@ -216,6 +228,14 @@ class FakeTcNetlink(FakeNetlink):
         flags = (NLM_F_CAPPED | NLM_F_ACK_TLVS) if text else 0x100
         body = _error.pack(-code) + request[: pack.HEADER.size] + said
         self.queue.append(pack.HEADER.pack(16 + len(body), NLMSG_ERROR, flags, sequence, 0) + body)
+
+    def _action(self, kind: int, flags: int, sequence: int, message: bytes) -> None:
+        code, replies = self.kernel.actions.answer(kind, flags, message)
+        self.queue += [police_message(reply, sequence) for reply in replies]
+        if flags & pack.NLM_F_ACK:
+            self._acknowledge(sequence, message, code, "")
+        else:
+            self.queue.append(pack.HEADER.pack(20, NLMSG_DONE, 2, sequence, 0) + bytes(4))
 
     def _qdiscs(self, sequence: int) -> None:
         for index, block in self.kernel.qdiscs.items():

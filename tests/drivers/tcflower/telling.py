@@ -11,6 +11,7 @@ from drivers.tcflower.dump import TIMES, payloads
 from drivers.tcflower.filters import KEYS
 
 TPIDS = (0x8100, 0x88A8)
+POLICE_RESULT = 5
 
 _stats = Struct("=QIxxxx")
 _times = Struct("=QQQQ")
@@ -58,6 +59,13 @@ class Installed:
         ]
 
     @property
+    def police(self) -> list[int]:
+        """The numbers of the police actions that it only refers to."""
+        found = [payloads(one[pack.ACT_OPTIONS]) for one in self.actions if _is_police(one)]
+        # What it has itself has a result.
+        return [int.from_bytes(one[1][:4], pack.ORDER) for one in found if POLICE_RESULT not in one]
+
+    @property
     def kind(self) -> str:
         """The kind of its first action."""
         return self.actions[0][pack.ACT_KIND].rstrip(b"\0").decode()
@@ -66,6 +74,10 @@ class Installed:
     def cookie(self) -> bytes:
         """Of its first action."""
         return self.actions[0].get(pack.ACT_COOKIE, b"")
+
+
+def _is_police(action: dict[int, bytes]) -> bool:
+    return action[pack.ACT_KIND] == b"police\0"
 
 
 def filter_message(

@@ -36,7 +36,7 @@ class MeterTests(SynchronousTestCase):
         for code, bands in (
             (errors.OUT_OF_BANDS, (drop, drop)),
             (errors.BAD_BAND, (MeterBand(BandType.DSCP_REMARK, 1, 0, 1),)),
-            (errors.BAD_BAND_VALUE, (MeterBand(BandType.DROP, 0, 0),)),
+            (errors.BAD_RATE, (MeterBand(BandType.DROP, 0, 0),)),
         ):
             with self.assertRaises(OpenFlowError) as caught:
                 police_of(FakeMeter(1, MeterFlags.KBPS, bands), 3)

@@ -37,7 +37,7 @@ from drivers.tcflower.actions import (
     TRAP,
     Gact,
     Mirred,
-    Police,
+    Policer,
     TcAction,
     goto_chain,
 )
@@ -171,7 +171,7 @@ class OutputTests(TranslateTestCase):
 
     def test_meter(self) -> None:
         """A meter comes first, and after an action that counts for the rule alone."""
-        police = Police(index=7, rate=1000, burst=100)
+        police = Policer(7)
         view = View(VIEW.ports, meters={5: police})
         made = self.made(Match.of(in_port=1), (MeterInstruction(5), *apply(Output(2))), view)
         self.assertEqual(made.actions, (Gact(PIPE), police, Mirred(12)))
