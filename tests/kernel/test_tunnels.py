@@ -1,0 +1,84 @@
+"""Packets that come out of a tunnel and go into one: a vxlan device that is a port."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from agent.openflow import actions as of
+from agent.openflow import fields as f
+from agent.openflow.match import Match
+from drivers.testing import FakeEntry, FakeRule
+from drivers.testing.fakes import output
+from tests.kernel import run
+from tests.kernel.test_driver import ForwardingHarness, make_pairs
+from tests.kernel.test_frames import UDP, frame
+
+HERE, THERE = 0x0A090001, 0x0A090002
+VXLAN = 4789
+OUTER = 14 + 20 + 8
+"""Bytes of the headers around that of VXLAN."""
+
+
+class TunnelTests(ForwardingHarness, SynchronousTestCase):
+    """Port 1 is a veth pair, port 2 the tunnel, and the tunnel's packets go by another pair."""
+
+    port_entries = (FakeEntry("tc1", 1, type="netdev"), FakeEntry("vx0", 2, type="netdev"))
+
+    def setUp(self) -> None:
+        """Make the tunnel."""
+        make_pairs()
+        run("ip addr add 10.9.0.1/24 dev tc4")
+        self.addCleanup(run, "ip addr del 10.9.0.1/24 dev tc4")
+        run("ip neigh replace 10.9.0.2 lladdr 02:00:00:00:09:02 dev tc4 nud permanent")
+        run(f"ip link add vx0 type vxlan external dstport {VXLAN}")
+        self.addCleanup(run, "ip link del vx0")
+        run("ip link set vx0 up")
+        (link,) = json.loads(run("ip -j link show tc4"))
+        self.address = int(link["address"].replace(":", ""), 16)
+        super().setUp()
+
+    def encapsulated(self, key_id: int, inner: bytes) -> bytes:
+        """A frame as it comes by the underlay."""
+        return frame(
+            {"eth_dst": self.address, "eth_src": 0x020000000902, **UDP},
+            {"ipv4_src": THERE, "ipv4_dst": HERE, "udp_src": 1000, "udp_dst": VXLAN},
+            payload=b"\x08\0\0\0" + key_id.to_bytes(3, "big") + b"\0" + inner,
+        )
+
+    def test_match(self) -> None:
+        """The tunnel's number and addresses are matched as the packet had them; the frame comes out
+        without them."""
+        inner = frame(UDP)
+        for wanted, taken in (
+            ({"tunnel_id": 77}, True),
+            ({"tunnel_id": 78}, False),
+            ({"tun_src": THERE, "tun_dst": HERE}, True),
+            ({"tun_src": HERE}, False),
+            ({"tun_dst": THERE}, False),
+            ({"tun_src": (THERE, 0xFFFFFF00)}, True),
+        ):
+            rule = FakeRule(Match.of(**wanted), 9, instructions=output(1))
+            self.add(rule)
+            found = self.out(4, self.encapsulated(77, inner))
+            self.assertEqual(found, {1: [inner]} if taken else {}, wanted)
+            self.delete(rule)
+            self.assertEqual(rule.counters.packets, int(taken))
+
+    def test_set(self) -> None:
+        """A frame is encapsulated as the rule says."""
+        sets = (of.SetField(f.TUNNEL_ID, 77), of.SetField(f.TUN_DST, THERE))
+        rule = FakeRule(
+            Match.of(in_port=1), 9, instructions=(of.ApplyActions((*sets, of.Output(2))),)
+        )
+        self.add(rule)
+        inner = frame(UDP)
+        ((port, (outer,)),) = self.out(1, inner).items()
+        self.assertEqual(port, 4)
+        self.assertEqual(outer[30:34], THERE.to_bytes(4, "big"))
+        self.assertEqual(outer[36:38], VXLAN.to_bytes(2, "big"))
+        self.assertEqual(outer[OUTER + 4 : OUTER + 7], b"\0\0M")
+        self.assertEqual(outer[OUTER + 8 :], inner)
+        self.delete(rule)
+        self.assertEqual((rule.counters.packets, rule.counters.bytes), (1, len(inner)))
