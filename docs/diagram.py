@@ -8,8 +8,8 @@ A diagram is a few lines of text, which stay readable where the page is not buil
 
 A box has a name, a column and a row (of a grid, fractions allowed) and lines of text; the first is
 its title.  An arrow goes straight where its boxes are in one row or column.  Otherwise ``->``
-leaves its box up or down and arrives from the side, and ``>-`` leaves sideways and arrives from
-above or below.  ``note COLUMN ROW TEXT`` is text without a box.
+leaves its box up or down, turns, and arrives from the side; ``=>`` goes from side to side, aslant.
+``note COLUMN ROW TEXT`` is text without a box.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Final
 
 import attrs
 
-COLUMN: Final = 118
+COLUMN: Final = 98
 ROW: Final = 92
-WIDTH: Final = 168
+WIDTH: Final = 164
 HEIGHT: Final = 50
 MARGIN: Final = 14
 LINE: Final = 15
@@ -32,7 +32,7 @@ APART: Final = 11
 
 _BOX: Final = re.compile(r"box (\w+) ([\d.]+) ([\d.]+) (.+)")
 _NOTE: Final = re.compile(r"note ([\d.]+) ([\d.]+) (.+)")
-_ARROW: Final = re.compile(r"(\w+) (->|>-) (\w+)(?: : (.+))?")
+_ARROW: Final = re.compile(r"(\w+) (->|=>) (\w+)(?: : (.+))?")
 
 Point = tuple[float, float]
 
@@ -83,8 +83,8 @@ def svg(text: str, title: str) -> str:
         back = (end, start) in pairs
         parts += _arrow(boxes[start], boxes[end], way, label, APART if back else 0)
     parts += [part for (x, y), label in notes for part in _text(x, y, _split(label), "middle")]
-    width = max(max(box.x for box in boxes.values()) + WIDTH / 2, *(x for (x, _), _ in notes), 0)
-    height = max(box.y + box.half for box in boxes.values())
+    width = max(box.x for box in boxes.values()) + WIDTH / 2
+    height = max([box.y + box.half for box in boxes.values()] + [y + LINE for (_, y), _ in notes])
     return (
         f'<svg class="diagram" role="img" viewBox="0 0 {width + MARGIN:g} {height + MARGIN:g}" '
         f'style="max-width: {width + MARGIN:g}px" xmlns="http://www.w3.org/2000/svg">'
@@ -171,9 +171,6 @@ def _path(start: Box, end: Box, way: str, apart: float) -> tuple[list[Point], Po
             (end.x - sign * WIDTH / 2, end.y),
         ]
         return points, (start.x + 8, (points[0][1] + end.y) / 2), "start"
-    points = [
-        (start.x + sign * WIDTH / 2, start.y),
-        (end.x, start.y),
-        (end.x, end.y - down * end.half),
-    ]
-    return points, (end.x + 8, (start.y + points[2][1]) / 2), "start"
+    points = [(start.x + sign * WIDTH / 2, start.y), (end.x - sign * WIDTH / 2, end.y)]
+    x, y = (points[0][0] + points[1][0]) / 2, (points[0][1] + points[1][1]) / 2
+    return points, (x + 8, y - 8 if sign == down else y + 12), "start"

@@ -15,7 +15,7 @@ TOPS: Final = ("agent", "drivers")
 
 def rooms() -> list[str]:
     """Every package: its purpose, its size, and the packages that it imports."""
-    found = {_name(path): path.parent for top in TOPS for path in _packages(top)}
+    found = packages()
     return table(
         ("room", "what it is for", "lines", "leans on"),
         (
@@ -28,6 +28,11 @@ def rooms() -> list[str]:
             for name, path in found.items()
         ),
     )
+
+
+def packages() -> dict[str, Path]:
+    """The directories of all packages by their names."""
+    return {_name(path): path.parent for top in TOPS for path in _packages(top)}
 
 
 def leans_on(name: str, path: Path, known: set[str]) -> set[str]:

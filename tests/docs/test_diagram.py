@@ -42,12 +42,15 @@ class DiagramTests(SynchronousTestCase):
         self.assertEqual(len(set(ways)), 2)
 
     def test_corners(self) -> None:
-        """An arrow between boxes that are not in line has one corner, where its kind says."""
-        for way, steps in (("->", "VH"), (">-", "HV")):
+        """An arrow between boxes that are not in line has a corner, or is aslant."""
+        for way, steps in (("->", "VH"), ("=>", "S")):
             root = self.drawn(f"box a 0 0 A\nbox b 2 2 B\na {way} b")
             (path,) = root.findall(f"{SVG}path")
             points = [tuple(map(float, p.split())) for p in str(path.get("d"))[1:].split(" L")]
-            seen = "".join("V" if here[0] == there[0] else "H" for here, there in pairwise(points))
+            seen = "".join(
+                "V" if here[0] == there[0] else "H" if here[1] == there[1] else "S"
+                for here, there in pairwise(points)
+            )
             self.assertEqual(seen, steps)
 
     def test_refused(self) -> None:
