@@ -12,7 +12,8 @@
 #   make docs                           the documentation, in build/docs; warnings are errors
 #   make bench                          speed, beside Open vSwitch
 #   make bench-tcflower                 rules into the kernel's tc flower, beside tc -batch
-#   make bench-asic                     what the order of operations is worth on slow hardware
+#   make bench-asic                     what the order of operations is worth on slow hardware, and
+#                                       barriers over hardware that lies
 #   make fuzz [TESTS=...]               the property tests with very many examples
 #   make clean                          remove all that was made
 
@@ -91,6 +92,7 @@ bench-tcflower: $(VENV)/test.stamp
 
 bench-asic: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.asic
+	@echo; $(BIN)/python -m bench.confirm
 
 fuzz: $(VENV)/test.stamp
 	@OFAGENT_TEST_PROFILE=fuzz $(TRIAL) $(TESTS)

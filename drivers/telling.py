@@ -232,7 +232,7 @@ class Table:
 
     def _uniform(self, match: Match) -> bool:
         """Whether all packets of a match are treated alike, whatever is there of what may be."""
-        entries = [entry for entry in self.entries if entry.match.overlaps(match)]
+        entries = list(self.entries.overlapping(match))
         ground = [entry for entry in entries if entry.match.covers(match) and None not in entry.now]
         if not ground:
             return False
@@ -281,10 +281,8 @@ class Table:
         """The parts of a part that other entries share with it, if not all of it."""
         return [
             (mask | entry.match.mask, value | entry.match.value)
-            for entry in self.entries
-            if low.priority < entry.priority < high.priority
-            and entry.match.mask & ~mask
-            and not (entry.match.value ^ value) & mask & entry.match.mask
+            for entry in self.entries.overlapping(Match(mask, value))
+            if low.priority < entry.priority < high.priority and entry.match.mask & ~mask
         ]
 
     def _packet(self, mask: int, value: int) -> Probe | None:

@@ -239,19 +239,26 @@ class Classifier(Generic[E]):
                     if entry.match.value & mask == value:
                         yield entry
 
-    def overlapping(self, match: Match, priority: int) -> Iterator[E]:
-        """The entries of this priority which some packet could hit as well as ``match``."""
+    def overlapping(self, match: Match, priority: int | None = None) -> Iterator[E]:
+        """The entries which some packet could hit as well as ``match``.
+
+        :param priority: of those only the ones of this priority; None: all.
+        """
         for subtable in self.subtables.values():
-            if subtable.top < priority:
+            if priority is not None and subtable.top < priority:
                 continue
             common = subtable.mask & match.mask
             wanted = match.value & common
             if common == subtable.mask:
                 # ``match`` is at least as specific: one value at most overlaps.
-                found = self.find(Match(common, wanted), priority)
-                if found is not None:
-                    yield found
+                found = subtable.entries.get(wanted)
+                if type(found) is list:
+                    for entry in found:
+                        if priority is None or entry.priority == priority:
+                            yield entry
+                elif found is not None and (priority is None or found.priority == priority):  # type: ignore[union-attr]
+                    yield found  # type: ignore[misc]
                 continue
             for entry in subtable:
-                if entry.priority == priority and entry.match.value & common == wanted:
+                if entry.match.value & common == wanted and priority in (None, entry.priority):
                     yield entry

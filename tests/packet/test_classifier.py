@@ -105,6 +105,9 @@ class ClassifierMachine(RuleBasedStateMachine):
         found = list(self.classifier.overlapping(match, priority))
         expected = [e for e in self.naive if e.priority == priority and hits(e.match) & hits(match)]
         assert sorted(map(id, found)) == sorted(map(id, expected))
+        found = list(self.classifier.overlapping(match))
+        expected = [e for e in self.naive if hits(e.match) & hits(match)]
+        assert sorted(map(id, found)) == sorted(map(id, expected))
 
     @invariant()
     def contents(self) -> None:
@@ -117,6 +120,7 @@ class ClassifierMachine(RuleBasedStateMachine):
         """A packet hits an entry of the highest priority that matches it, always the same."""
         for key in KEYS:
             matching = [e for e in self.naive if key in hits(e.match)]
+            assert sorted(map(id, self.classifier.matching(key))) == sorted(map(id, matching))
             found = self.classifier.lookup(key)
             assert found is self.classifier.lookup(key)
             if found is None:

@@ -10,7 +10,7 @@ from agent.openflow.codec import encode
 from agent.openflow.errors import TABLE_FULL
 from agent.openflow.match import Match
 from bench.load import percentile
-from tests.system.agent import AgentCase
+from tests.system.agent import PROFILE, AgentCase
 
 SECONDS = 0.1
 """What one operation takes in these tests."""
@@ -114,3 +114,42 @@ class SlowHardwareTests(AgentCase):
         after.barrier()
         self.assertEqual(len(after.flows()), 30)
         self.assertEqual(after.arrivals, [])
+
+
+class LyingHardwareTests(AgentCase):
+    """An ASIC which takes 50 ms a rule, and confirms each after a millisecond."""
+
+    LIES = """
+[lies]
+answer_ms = 1
+reorder = 4
+"""
+
+    def answered(self, confirm: str) -> tuple[float, int]:
+        """Ten rules and a barrier: after how many seconds it is answered, and how many of them
+        packets meet then."""
+        profile = self.directory / "liar.toml"
+        profile.write_text(PROFILE.format(ms=50, size=100) + self.LIES)
+        self.start(f'name = "asic"\nprofile = "{profile}"\nconfirm = "{confirm}"')
+        controller = self.controller()
+        start = time.monotonic()
+        controller.send(*[add(index) for index in range(10)], of.BarrierRequest(7))
+        arrival = controller.expect(of.BarrierReply)
+        self.assertEqual(arrival.xid, 7)
+        seconds = time.monotonic() - start
+        flows = [f"in_port=1,ip,nw_dst=10.0.0.{index}" for index in range(10)]
+        traces = [self.appctl("ofproto/trace", "br0", flow) for flow in flows]
+        return seconds, sum("Datapath actions: 2" in trace for trace in traces)
+
+    def test_believed(self) -> None:
+        """Believed, the barrier is answered when hardly a packet meets a rule."""
+        seconds, there = self.answered("driver")
+        self.assertLess(there, 10, f"answered after {seconds} s")
+
+    def test_probed(self) -> None:
+        """Where packets have to see it, it is answered when all of them meet all rules; which
+        packet told what is shown."""
+        seconds, there = self.answered("probe")
+        self.assertEqual(there, 10)
+        self.assertGreaterEqual(seconds, 0.5)
+        self.assertRegex(self.appctl("driver/show", "br0"), "confirmed by probe: *10")
