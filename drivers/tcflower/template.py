@@ -6,8 +6,8 @@ it, which one ``struct`` fills: with the sequence number, the handle, the cookie
 rule's flow key, for in a flow key a field is bytes in the order of the network, as in a request.
 
 A template is made of a rule that was translated; of translation it knows only which keys are copies
-of which fields (:data:`COPIED`).  It is for rules that only output, and go to tables: what else
-actions do may depend on those values.
+of which fields (:data:`COPIED`).  It is for rules whose actions do not depend on those values
+(:func:`plain`).
 
 Performance-critical: :meth:`Template.pack` is run for each such rule.
 
@@ -23,7 +23,20 @@ from typing import Final
 import attrs
 
 from agent.openflow import fields as f
-from agent.openflow.actions import ApplyActions, ClearActions, GotoTable, Instructions, Output
+from agent.openflow.actions import (
+    ApplyActions,
+    ClearActions,
+    DecNwTtl,
+    Enqueue,
+    GotoTable,
+    Instructions,
+    Output,
+    PopVlan,
+    PushVlan,
+    SetField,
+    SetNwTtl,
+    SetQueue,
+)
 from agent.openflow.fields import KEY_BITS, Field
 from agent.openflow.match import Match
 from drivers.interfaces import IRule
@@ -54,6 +67,8 @@ COPIED: Final[dict[str, Field]] = {
 OPEN: Final = reduce(int.__or__, (field.mask for field in COPIED.values()))
 """The bits of a flow key that a template may leave open."""
 KEPT: Final = ~OPEN
+INDEPENDENT: Final = (Output, Enqueue, SetQueue, PushVlan, PopVlan, SetNwTtl, DecNwTtl)
+"""The actions that depend at most on what is never open."""
 KEY_BYTES: Final = KEY_BITS // 8
 MAX_TEMPLATES: Final = 4096
 """How many kinds of rules are remembered."""
@@ -62,12 +77,21 @@ _HANDLE: Final = 24
 
 
 def plain(rule: IRule) -> bool:
-    """Whether what a rule does cannot depend on the values of :data:`COPIED`."""
+    """Whether what a rule does cannot depend on the values that it leaves open.
+
+    What is done to set a field depends on what kind of packet it is, which is never open, and on
+    what the field was before, which is known only where it is matched.
+    """
+    left_open = rule.match.mask & OPEN
     return all(
         isinstance(instruction, GotoTable | ClearActions)
         or (
             isinstance(instruction, ApplyActions)
-            and all(isinstance(action, Output) for action in instruction.actions)
+            and all(
+                isinstance(action, INDEPENDENT)
+                or (isinstance(action, SetField) and not action.field.mask & left_open)
+                for action in instruction.actions
+            )
         )
         for instruction in rule.instructions
     )
