@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 from twisted.internet.task import Clock
+from zope.interface.interface import InterfaceClass
 
 from agent.connmgr.handlers import OWN
 from agent.ofproto.ofproto import OFProto
@@ -28,6 +29,7 @@ from agent.openflow.multipart import Multipart, Stat
 from agent.openflow.nicira.actions import ENCODERS as NICIRA_ENCODERS
 from agent.openflow.nicira.session import EXTENSIONS
 from docs.table import NO, YES, first_sentence, table, tick
+from drivers import abilities as drivers_abilities
 from drivers.interfaces import ALL_FIELDS, Capabilities, TableCapabilities
 from drivers.registry import available
 from drivers.testing.fakes import FakeEntry
@@ -80,6 +82,24 @@ def _spread(capabilities: Capabilities, shown: Callable[[TableCapabilities], str
     if len(where) == 1:
         return next(iter(where))
     return "; ".join(f"{cell}: {', '.join(ids)}" for cell, ids in where.items() if cell != NO)
+
+
+def abilities() -> list[str]:
+    """What each driver offers besides: the interfaces of :mod:`drivers.abilities`."""
+    offered = [one for one in vars(drivers_abilities).values() if isinstance(one, InterfaceClass)]
+    made = {name: _driver(name) for name in drivers()}
+    return _by_driver(
+        ("ability", "what"),
+        (
+            (
+                f"`{one.__name__}`",
+                first_sentence(one.__doc__),
+                *(tick(one.providedBy(driver)) for driver in made.values()),
+            )
+            for one in offered
+            if one.__module__ == drivers_abilities.__name__
+        ),
+    )
 
 
 # --- messages ------------------------------------------------------------------------------------

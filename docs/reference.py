@@ -5,6 +5,7 @@ It comes from where the manual pages come from (:mod:`man.declared`): the declar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from itertools import takewhile
@@ -23,6 +24,7 @@ from agent.admin.unixctl import Command
 from agent.admin.vlog import Vlog
 from agent.admin.web.lag import ReactorLag
 from agent.admin.web.metrics import AgentCollector
+from agent.connmgr.settings import Limits
 from agent.ctl.parser import make_parser
 from docs.table import table
 from drivers.plugin import DriverFactory
@@ -113,6 +115,18 @@ def metrics() -> list[str]:
 
 _ENDINGS: Final = {"counter": "_total", "info": "_info"}
 """What Prometheus shows behind the name."""
+
+
+def limits() -> list[str]:
+    """What one connection may cost, from :class:`agent.connmgr.settings.Limits`."""
+    said = re.findall(r":ivar (\w+): (.+?)(?=\s*:ivar|\Z)", Limits.__doc__ or "", re.DOTALL)
+    return table(
+        ("limit", "value", "of what"),
+        (
+            (f"`{name}`", f"{getattr(Limits(), name):,}", literal(" ".join(text.split())))
+            for name, text in said
+        ),
+    )
 
 
 def driver_options() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,7 @@ def leans_on(name: str, path: Path, known: set[str]) -> set[str]:
     """The other packages that the modules of a package import, for more than their types."""
     used = set()
     for module in path.glob("*.py"):
-        for target in _imported(ast.parse(module.read_text())):
+        for target in _targets(module):
             while target and target not in known:
                 target = target.rpartition(".")[0]
             used.add(target)
@@ -52,6 +53,11 @@ def _packages(top: str) -> list[Path]:
 
 def _name(path: Path) -> str:
     return ".".join(path.parent.relative_to(ROOT).parts)
+
+
+@cache
+def _targets(module: Path) -> frozenset[str]:
+    return frozenset(_imported(ast.parse(module.read_text())))
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:

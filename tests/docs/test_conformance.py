@@ -85,6 +85,13 @@ class DriverTests(SynchronousTestCase):
                 self.assertEqual(bool(rows[name][place]), able, name)
             self.assertEqual(bool(groups[place]), GroupType.SELECT in can.group_types)
 
+    def test_abilities(self) -> None:
+        """The simulated ASIC can be halted, and the software driver cannot."""
+        heads, _, *rows = conformance.abilities()
+        names = [cell.strip(" `") for cell in heads.strip("|").split("|")][2:]
+        clog = dict(zip(names, cells(rows)["IClog"][1:], strict=True))
+        self.assertEqual((clog["asic"], clog["software"]), ("✓", ""))
+
     def test_small_driver(self) -> None:
         """A driver with little, and not the same in both tables, is shown as it is."""
         small = TableCapabilities(

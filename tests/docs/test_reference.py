@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
+
 from agent.admin.config import Config
 from agent.admin.schema import describe
+from agent.connmgr.settings import Limits
 from agent.ctl.parser import REPORTS
 from docs import reference
 from tests.admin.web.clients import WebCase
@@ -42,6 +45,15 @@ class ReferenceTests(WebCase):
             if line.startswith("# TYPE ofagent_")
         }
         self.assertEqual({name for name in served if not name.endswith("_created")}, listed)
+
+    def test_limits(self) -> None:
+        """Every limit of a connection is there, with its value and what it limits."""
+        page = "\n".join(reference.limits())
+        for field in attrs.fields(Limits):
+            self.assertIn(f"| `{field.name}` | {field.default:,} | ", page)
+        self.assertIn(
+            "| 50 | messages executed, and echo requests answered ahead, in one turn. |", page
+        )
 
     def test_driver_options(self) -> None:
         """Each driver's options are there, and nothing of the text behind them."""
