@@ -70,6 +70,7 @@ def wait_for(address: tuple[str, int]) -> None:
 CONFIGURATION: Final = """
 [agent]
 run_dir = "run"
+control = "ofagent.ctl"
 log_level = "warn"
 
 [[bridge]]
@@ -77,6 +78,7 @@ name = "br0"
 datapath_id = "0000000000000001"
 listen = ["ptcp:{port}:127.0.0.1"]
 watchdog = 60
+{bridge}
 
 [bridge.driver]
 name = "{driver}"
@@ -88,6 +90,7 @@ class Agent:
 
     :param devices: the network devices that are its ports 1, 2 ...
     :param options: of the driver, as lines of the configuration.
+    :param bridge: other keys of the bridge, likewise.
     """
 
     rates = (0,)
@@ -98,12 +101,13 @@ class Agent:
         driver: str = "software",
         devices: Sequence[str] = (),
         options: str = "",
+        bridge: str = "",
     ) -> None:
         self.name = f"ofagent ({driver})"
         self.address = ("127.0.0.1", free_port())
         directory.mkdir(parents=True)
         config = directory / "ofagent.toml"
-        text = CONFIGURATION.format(port=self.address[1], driver=driver) + options
+        text = CONFIGURATION.format(port=self.address[1], driver=driver, bridge=bridge) + options
         for number, device in enumerate(devices, 1):
             text += f'[[bridge.port]]\nnumber = {number}\nname = "{device}"\n'
         config.write_text(text)

@@ -389,7 +389,9 @@ class BridgeConfig:
         default=50,
         metadata=key(
             Integer(1, 100_000),
-            "The most groups of operations in flight; further requests wait.",
+            "The most groups of operations in flight; further requests wait.  A driver that puts "
+            "operations in an order in which they cost little chooses among these: the more, the "
+            "faster it can be, and the longer a connection may wait for what others have sent.",
             change=WARM,
         ),
     )

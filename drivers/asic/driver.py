@@ -255,6 +255,21 @@ def default_policy(profile: Profile) -> str:
     return "fifo" if profile.free == "gaps" else DEFAULT_POLICY
 
 
+def offered(profile: Profile) -> list[TableCapabilities]:
+    """The tables of a kind of switch."""
+    return [
+        TableCapabilities(
+            table.table_id,
+            table.name,
+            table.announced,
+            actions=ACTIONS,
+            write_actions=SET_ACTIONS,
+            instructions=INSTRUCTIONS,
+        )
+        for table in profile.tables
+    ]
+
+
 def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[Any]) -> AsicDriver:
     """See :meth:`drivers.plugin.IDriverFactory.create`."""
     given = Options(options)
@@ -266,20 +281,9 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
     confirm = given.one_of("confirm", CONFIRM, CONFIRM[0])
     confirm_delay = given.number("confirm_delay", 0, MAX_DELAY, CONFIRM_DELAY)
     given.finish()
-    offered = [
-        TableCapabilities(
-            table.table_id,
-            table.name,
-            table.announced,
-            actions=ACTIONS,
-            write_actions=SET_ACTIONS,
-            instructions=INSTRUCTIONS,
-        )
-        for table in profile.tables
-    ]
     driver = AsicDriver(
         profile,
-        restricted(offered, tables),
+        restricted(offered(profile), tables),
         Ports.configured(ports),
         seed,
         policy,
