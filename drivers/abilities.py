@@ -7,7 +7,7 @@ A driver that can provides the interface, and whoever wants it asks
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Hashable, Iterator, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -168,6 +168,23 @@ class IChecking(Interface):
         What is in flight meanwhile is not told of.  Fires with one line for each thing that is
         wrong; none: nothing is.  Fails with :exc:`OSError` when the hardware cannot be read.
         """
+
+
+class ILeftRules(Interface):
+    """What an operation of :class:`ILeftovers` is about."""
+
+    handle: int = Attribute("As of a rule.")
+    tables: Collection[int] = Attribute("The tables that shall have nothing of it any more.")
+
+
+class ILeftovers(Interface):
+    """A driver whose hardware may still have rules of an earlier run of the agent.
+
+    They are in no flow table, so no request means them, but one that deletes everything does so
+    all the same.  Such a driver is given an operation to that end, besides those for the rules that
+    are deleted: a DELETE whose target is :attr:`drivers.interfaces.Target.LEFT`, and whose rule is
+    an :class:`ILeftRules`.  Until then, when it lets them go is its own business.
+    """
 
 
 class IClog(Interface):

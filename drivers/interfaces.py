@@ -57,6 +57,8 @@ class Target(enum.Enum):
     RULE = "rule"
     GROUP = "group"
     METER = "meter"
+    LEFT = "left"
+    """What an earlier run has left in tables; only for :class:`drivers.abilities.ILeftovers`."""
 
 
 class OptionError(ValueError):

@@ -21,7 +21,7 @@ vSwitch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 
 import attrs
@@ -30,6 +30,7 @@ from twisted.internet.interfaces import IReactorTime
 from agent.ofproto.conditions import Postponed
 from agent.ofproto.interfaces import IRequester
 from agent.ofproto.ledger import OperationLedger
+from agent.ofproto.leftovers import Leftovers
 from agent.ofproto.numbered import Naming
 from agent.ofproto.operations import Operation, OperationGroup, Overwrite, StagedGroup
 from agent.ofproto.rule import Rule
@@ -66,6 +67,7 @@ class FlowMods:
 
     :ivar tables: by number; the numbers are 0, 1, 2 ...
     :ivar validators: likewise, what each table can do.
+    :ivar leftovers: what the hardware may have of an earlier run; None: nothing.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class FlowMods:
         validators: Sequence[Validator],
         ledger: OperationLedger,
         clock: IReactorTime,
+        leftovers: Leftovers | None = None,
     ) -> None:
+        self.leftovers = leftovers
         self.tables = tables
         self.validators = validators
         self._ledger = ledger
@@ -91,6 +95,8 @@ class FlowMods:
         :raises Postponed: when it has to wait.
         """
         group = self.plan(request, requester)
+        if self.leftovers is not None and request.command == DELETE:
+            group = self._with_left(group, request, requester)
         return None if group is None else self._ledger.accept(group)
 
     def plan(self, request: FlowMod, requester: IRequester) -> OperationGroup | None:
@@ -367,6 +373,23 @@ class FlowMods:
             return None
         operations = self.deletions(selected, RemovedReason.DELETE)
         return self._group(request.xid, requester, operations, atomic=False)
+
+    def _with_left(
+        self, group: OperationGroup | None, request: FlowMod, requester: IRequester
+    ) -> OperationGroup | None:
+        """A DELETE, and that of what an earlier run has left if everything is meant."""
+        criteria = self._criteria(request, requester, False)
+        if criteria.match.mask or not criteria.everything:
+            return group
+        one = request.table_id < len(self.tables)
+        deletion = self.left_deletion((request.table_id,) if one else range(len(self.tables)))
+        operations = [] if group is None else group.operations
+        return self._group(request.xid, requester, [*operations, deletion], atomic=False)
+
+    def left_deletion(self, tables: Collection[int]) -> Operation:
+        """The deletion of what an earlier run has left in tables, of a driver that has such."""
+        assert self.leftovers is not None
+        return self.leftovers.deletion(self.new_handle(), tables)
 
     def deletions(self, rules: Sequence[Rule], reason: RemovedReason) -> list[Operation]:
         """The deletions of these rules, in such an order that a packet which comes meanwhile meets

@@ -79,6 +79,7 @@ class Flush(Condition):
         # What there is to be done, in order, and how often; each returns whether there was any.
         self._steps: list[tuple[Callable[[], bool], int]] = [
             (self._delete_rules, ROUNDS),
+            (self._delete_left, 1),
             (self._delete_ghosts, 1),
             (self._delete_groups, ROUNDS),
             (self._delete_meters, ROUNDS),
@@ -147,6 +148,13 @@ class Flush(Condition):
         rules = [rule for table in tables for rule in table.rules if rule.pending is None]
         self._flow_mods.delete_rules(rules, RemovedReason.DELETE, self._requester)
         return bool(rules)
+
+    def _delete_left(self) -> bool:
+        if self._flow_mods.leftovers is None:
+            return False
+        tables = range(len(self._flow_mods.tables))
+        self._ledger.clean([self._flow_mods.left_deletion(tables)])
+        return True
 
     def _delete_ghosts(self) -> bool:
         return self._clean(*(table.ghosts for table in self._flow_mods.tables))

@@ -27,6 +27,7 @@ from agent.ofproto.interfaces import IRequester, ISwitchObserver
 from agent.ofproto.internal import Internal
 from agent.ofproto.learning import Learning
 from agent.ofproto.ledger import OperationLedger
+from agent.ofproto.leftovers import Leftovers
 from agent.ofproto.meters import Meter, MeterMods
 from agent.ofproto.monitors import FlowChanges
 from agent.ofproto.numbered_statistics import NumberedStatistics
@@ -45,7 +46,7 @@ from agent.openflow import messages as of
 from agent.openflow.actions import Enqueue, Output, SetQueue
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import GroupMod, MeterMod
-from drivers.abilities import IClog, IRecall
+from drivers.abilities import IClog, ILeftovers, IRecall
 from drivers.interfaces import (
     Capabilities,
     IDriver,
@@ -158,7 +159,11 @@ class OFProto:
         self.tables = [FlowTable(table, table.table_id in self._evicting) for table in offered]
         self.changes.tables = self.tables
         self.flow_mods = FlowMods(
-            self.tables, [Validator(table, self) for table in offered], self.ledger, self.reactor
+            self.tables,
+            [Validator(table, self) for table in offered],
+            self.ledger,
+            self.reactor,
+            Leftovers() if ILeftovers.providedBy(self.driver) else None,
         )
         self._handlers[of.FlowMod] = self.flow_mods.handle
         self._handlers |= SwitchRequests(

@@ -37,6 +37,11 @@ class Criteria:
     out_group: int = ANY
     hidden: bool = False
 
+    @property
+    def everything(self) -> bool:
+        """Whether nothing but the match says which rules are meant."""
+        return not self.cookie_mask and self.out_port == ANY and self.out_group == ANY
+
     def selects(self, rule: Rule) -> bool:
         """Whether a rule is meant."""
         if self.strict:

@@ -18,10 +18,9 @@ from typing import Final
 import attrs
 from twisted.logger import Logger
 
-from drivers.tcflower import pack
+from drivers.tcflower import found, pack
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
-from drivers.tcflower.found import cookie_of
 from drivers.tcflower.netlink import LOST, Answer, Hear, Pipeline, explain
 
 ATTEMPTS: Final = 12
@@ -37,11 +36,14 @@ class Step:
     :ivar new: the filter as it shall be; None: it shall go.
     :ivar old: the filter as it is, with the same handle; None: there is none.
     :ivar read: takes what the old one has counted, before it is changed or gone.
+    :ivar adopt: there is a filter with the handle of the new one, which stays if it is the same;
+        takes the packets and bytes that it has counted then.
     """
 
     new: Filter | None
     old: Filter | None = None
     read: Callable[[Reading], None] | None = None
+    adopt: Callable[[int, int], None] | None = None
 
 
 Done = Callable[["Refusal | None"], None]
@@ -79,7 +81,7 @@ class Block:
 
     def cookie(self, handle: int) -> bytes:
         """The cookie of a rule's filters: whose they are, and which rule's; 0: no rule's."""
-        return cookie_of(self.number, handle)
+        return found.cookie_of(self.number, handle)
 
     def ask_all(self, sequence: int, terse: bool = False) -> bytes:
         """The request for a dump of all its filters; see :func:`.pack.dump_filters`."""
@@ -133,9 +135,39 @@ class Block:
         number = self.number
         self.request(lambda n: pack.new_filter(wanted, number, ADDING, n), answer)
 
-    def remove(
+    def adopt(
         self,
         wanted: Filter,
+        count: Callable[[int, int], None],
+        answer: Callable[[int, str], None],
+    ) -> None:
+        """Have a filter that is there already, or, if it is another, put it in its place.
+
+        :param count: takes the packets and bytes that it has counted, if it stays.
+        """
+        should = found.of(wanted)
+        same = False
+
+        def hear(data: bytes, at: int, length: int) -> None:
+            nonlocal same
+            there = found.read(data, at, length)
+            if there is not None and not found.difference(should, there):
+                same = True
+                count(there.packets, there.octets)
+
+        def answered(error: int, text: str) -> None:
+            if same and not error:
+                answer(0, "")
+            else:
+                self.install(wanted, answer)
+
+        sequence = self.pipeline.sequence()
+        request = pack.get_filter(wanted.place, self.number, pack.NLM_F_ACK, sequence)
+        self.pipeline.push(sequence, request, answered, hear)
+
+    def remove(
+        self,
+        place: tuple[int, int, int],
         answer: Callable[[int, str], None],
         read: Callable[[Reading], None] | None = None,
     ) -> None:
@@ -146,9 +178,7 @@ class Block:
             answer(0 if error in (errno.ENOENT, errno.EINVAL) else error, text)
 
         number = self.number
-        self.request(
-            lambda n: pack.delete_filter(wanted.place, number, REMOVING, n), answered, read
-        )
+        self.request(lambda n: pack.delete_filter(place, number, REMOVING, n), answered, read)
 
     def look(
         self,
@@ -180,12 +210,14 @@ class _Change:
 
     def _begin(self, step: Step) -> None:
         answer = partial(self._answered, step)
-        if step.new is not None:
+        if step.new is not None and step.adopt is not None:
+            self._block.adopt(step.new, step.adopt, answer)
+        elif step.new is not None:
             if step.old is not None and step.read is not None:
                 self._block.look(step.old.place, step.read)
             self._block.install(step.new, answer)
         elif step.old is not None:
-            self._block.remove(step.old, answer, step.read)
+            self._block.remove(step.old.place, answer, step.read)
 
     def _answered(self, step: Step, error: int, text: str) -> None:
         if error in (0, LOST):
@@ -206,7 +238,7 @@ class _Change:
             if step.old is not None:
                 self._block.install(step.old, self._undone)
             elif step.new is not None:
-                self._block.remove(step.new, self._undone)
+                self._block.remove(step.new.place, self._undone)
 
     def _undone(self, error: int, text: str) -> None:
         assert self._refusal is not None

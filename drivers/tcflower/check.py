@@ -159,9 +159,10 @@ class Checker:
         for tail in tails.values():
             common += self._rules.installer.ends.filters(tail, self._block.cookie(0))
         wrong.update(filter(None, map(comparison.take, common)))
-        wrong.update(
-            f"{one}: there is no rule that it is for" for one in comparison.left(self._block.number)
-        )
+        left = self._rules.installer.left
+        for one in comparison.left(self._block.number):
+            why = "an earlier run has left it" if one.key in left else "there is no rule for it"
+            wrong.add(f"{one}: {why}")
 
     def _rule(self, rule: IRule, comparison: Comparison, tails: dict[int, Tail]) -> Iterator[str]:
         """What is wrong with a rule.

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from drivers.software.system import System
 from drivers.tcflower import qdisc
 from drivers.tcflower.changes import Block
+from drivers.tcflower.left import Left
 from drivers.tcflower.netlink import Dumper, explain
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.probe import Probe, qdisc_of
@@ -50,18 +51,22 @@ class Devices:
         """How many are part of the block."""
         return len(self._bound)
 
-    def take_over(self) -> None:
+    def take_over(self, keep: bool) -> None:
         """Have the qdiscs and the filters that are always there.
 
+        :param keep: whether what an earlier run has left stays, for rules to claim it.
         :raises drivers.tcflower.probe.TcError: when that cannot be.
         """
         probe = Probe(self._system)
         try:
             there = [(port.name, port.ifindex) for port in self._ports if port.ifindex]
-            probe.take_over(there, self._block.number)
+            probe.take_over(there, self._block.number, keep)
             self._bound = {index for _, index in there}
             if self._bound:
+                left = Left(probe.filters(self._block.number))
+                self._rules.adopt(left)
                 probe.install(self._rules.ground.filters(), self._block.number)
+                probe.remove(left.doors(), self._block.number)
         finally:
             probe.close()
 

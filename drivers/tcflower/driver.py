@@ -13,6 +13,8 @@ Options::
     mode = "both"               # skip_hw: only in software; skip_sw: only in hardware
     unsupported = "reject"      # what flower cannot express is refused
     keep_rules = false          # whether filters stay, and forward, when the agent has stopped
+    left_rules = "adopt"        # what an earlier run has left forwards until rules claim it
+    adopt_seconds = 30          # from the first rule on; what was not claimed by then is removed
     lost = "restore"            # what others remove is put back; degrade: it is left so
     tables = 16                 # how many tables there are
     size = 100000               # how many rules each of them takes
@@ -30,7 +32,7 @@ from zope.interface import implementer
 
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
-from drivers.abilities import IChecking
+from drivers.abilities import IChecking, ILeftovers
 from drivers.interfaces import (
     Capabilities,
     Entry,
@@ -88,7 +90,7 @@ def block_of(bridge: str) -> int:
     return 0x0F000000 | zlib.crc32(bridge.encode()) & 0xFFFFFF
 
 
-@implementer(IDriver, IChecking)
+@implementer(IDriver, IChecking, ILeftovers)
 class TcFlowerDriver(Datapath):
     """See the module."""
 
@@ -110,6 +112,8 @@ class TcFlowerDriver(Datapath):
         flags: FilterFlags,
         keep_rules: bool,
         restore: bool,
+        adopt: bool,
+        patience: float,
         system: System,
     ) -> None:
         capabilities = Capabilities(
@@ -130,6 +134,8 @@ class TcFlowerDriver(Datapath):
         self._flags = flags
         self._keep = keep_rules
         self._restore = restore
+        self._adopt = adopt
+        self._patience = patience
         self._system = system
         self._requests = Pipeline(system)
         self._dumper = Dumper(system)
@@ -149,7 +155,9 @@ class TcFlowerDriver(Datapath):
         tables = self.capabilities.tables
         self._policers = Policers(block, self._flags, host, self._system, self.set_numbered)
         meters = self._policers.actions
-        self._rules = Rules(block, ports, self._tables, tables, self._flags, host, meters)
+        self._rules = Rules(
+            block, ports, self._tables, tables, self._flags, host, meters, self._patience
+        )
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
         self._counting = Counting(block, entries, self._dumper, host.now)
@@ -163,7 +171,7 @@ class TcFlowerDriver(Datapath):
             block, self._rules, self._devices, self._dumper, host, self._worker, self._restore
         )
         try:
-            self._devices.take_over()
+            self._devices.take_over(self._adopt)
             self._policers.take_over()
             self._requests.open(host.reactor)
             self._dumper.open(host.reactor)
@@ -200,7 +208,9 @@ class TcFlowerDriver(Datapath):
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Ask the kernel for what the operations want."""
         for operation in operations:
-            if operation.target is Target.GROUP:
+            if operation.target is Target.LEFT:
+                self._rules.forget_left(operation)
+            elif operation.target is Target.GROUP:
                 self._set_group(operation)
             elif operation.target is Target.METER:
                 self._policers.submit(operation)
@@ -253,6 +263,7 @@ class TcFlowerDriver(Datapath):
             "filters": entries.filters,
             "in hardware": entries.in_hardware(),
             "refused": self._rules.refused,
+            "left filters": len(self._rules.installer.left),
             "lost rules": self._guard.losses,
             "requests": self._requests.sent,
             "lost answers": self._requests.lost,
@@ -269,6 +280,8 @@ def create(
     given.one_of("unsupported", ("reject",), "reject")
     keep = given.flag("keep_rules", False)
     restore = given.one_of("lost", ("restore", "degrade"), "restore") == "restore"
+    adopt = given.one_of("left_rules", ("adopt", "remove"), "adopt") == "adopt"
+    patience = given.number("adopt_seconds", 0, 86400, 30.0)
     count = given.integer("tables", 1, 254, DEFAULT_TABLES)
     size = given.integer("size", 1, 1 << 24, DEFAULT_SIZE)
     given.finish()
@@ -286,5 +299,12 @@ def create(
     ]
     system = operating_system.SYSTEM
     return TcFlowerDriver(
-        restricted(offered, tables), make_ports(ports, system), MODES[mode], keep, restore, system
+        restricted(offered, tables),
+        make_ports(ports, system),
+        MODES[mode],
+        keep,
+        restore,
+        adopt,
+        patience,
+        system,
     )

@@ -13,6 +13,7 @@ from functools import partial
 from drivers.tcflower.changes import Block, Done, Refusal, Step
 from drivers.tcflower.entries import tail_filters
 from drivers.tcflower.filters import Filter, FilterFlags, Filters
+from drivers.tcflower.left import Left
 from drivers.tcflower.tails import Tail, Tails, filters_of
 
 
@@ -26,11 +27,17 @@ class Ends:
         """
         self._flags = flags
         self._tails = Tails()
+        self._left = Left()
         self._coming: dict[int, list[Done]] = {}
         self._refused: dict[int, Refusal] = {}
 
     def __len__(self) -> int:
         return len(self._tails)
+
+    def adopt(self, left: Left) -> None:
+        """There are tails of an earlier run; the chains they have are nobody else's."""
+        self._left = left
+        self._tails.begin(left.last_chain + 1)
 
     def hold(self, tail: Tail, block: Block, cookie: bytes, done: Done) -> int:
         """Another rule ends in a tail, which is asked for if it is not there.
@@ -38,7 +45,13 @@ class Ends:
         :param done: is told, at once or later, whether it is.
         :returns: the chain that the rule's filters go to.
         """
-        chain, made = self._tails.hold(tail)
+        there = None
+        if self._left and tail not in self._tails:
+            there = self._left.claim_chain(
+                lambda chain: tail_filters(filters_of(tail, chain), self._flags, cookie)
+            )
+        # One that is there already is installed once more, in its own place.
+        chain, made = self._tails.hold(tail, there)
         if made:
             self._coming[chain] = [done]
             self._refused.pop(chain, None)

@@ -67,6 +67,10 @@ class Slot:
         self.in_hw_count = reading.in_hw_count
         self.count(reading.packets, reading.bytes, now - (reading.age or 0.0))
 
+    def begin(self, packets: int, octets: int) -> None:
+        """Count from here: this was counted before there was the rule."""
+        self.packets, self.bytes = packets, octets
+
     def count(self, packets: int, octets: int, used: float) -> None:
         """Take what the kernel has counted.
 
@@ -174,15 +178,18 @@ class Entries:
 
 
 class Handles:
-    """Numbers for filters, none of which is given twice before all were."""
+    """Numbers for filters, none of which is given twice before all were.
+
+    :ivar last: the one that was given last, or was found in the kernel.
+    """
 
     def __init__(self) -> None:
-        self._last = 0
+        self.last = 0
 
     def __call__(self) -> int:
         """The next."""
-        self._last = self._last % MAX_HANDLE + 1
-        return self._last
+        self.last = self.last % MAX_HANDLE + 1
+        return self.last
 
 
 def placed(

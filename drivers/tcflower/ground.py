@@ -13,10 +13,12 @@ from typing import Final
 
 from agent.openflow.actions import GotoTable
 from drivers.interfaces import IRule
+from drivers.tcflower import found
 from drivers.tcflower.actions import SHOT, Gact, goto_chain
 from drivers.tcflower.entries import identity
 from drivers.tcflower.filters import Filter, FilterFlags
-from drivers.tcflower.places import FIRST, LAST, LOWEST, entry_chain, low_chain
+from drivers.tcflower.left import Left
+from drivers.tcflower.places import FIRST, LAST, LOW_CHAINS, LOWEST, entry_chain, low_chain
 
 DROP: Final = Gact(SHOT)
 
@@ -44,6 +46,19 @@ class Ground:
     def drops(self) -> list[Filter]:
         """The ends of chains that drop what comes to them."""
         return [one for one in self._ends.values() if one.actions == (DROP,)]
+
+    def adopt(self, left: Left) -> None:
+        """Keep those ends of chains that an earlier run has left."""
+        for one in left.ends():
+            chain = one.key[0]
+            wanted = [self._end(chain)]
+            if chain < LOW_CHAINS:
+                wanted.append(self._end(chain, low_chain(chain)))
+            for end in wanted:
+                if one.key == end.place and not found.difference(found.of(end), one):
+                    self._ends[chain] = end
+        for end in self.filters():
+            left.claim(end)
 
     def prepare(self, rule: IRule) -> list[Filter]:
         """What must be installed before a rule; now, in this order."""

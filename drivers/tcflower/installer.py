@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from drivers.interfaces import IRule
 from drivers.tcflower.changes import Block, Done, Refusal, Step
 from drivers.tcflower.dump import Reading
@@ -18,6 +20,7 @@ from drivers.tcflower.ends import Ends
 from drivers.tcflower.entries import Entries, Entry, Handles, Slot, placed
 from drivers.tcflower.filters import FilterFlags
 from drivers.tcflower.found import RULE_BITS
+from drivers.tcflower.left import Left
 from drivers.tcflower.netlink import LOST
 from drivers.tcflower.template import Template
 from drivers.tcflower.translate import Translation
@@ -30,6 +33,7 @@ class Installer:
 
     :ivar entries: what is in the block for rules.
     :ivar ends: and the tails in which they end.
+    :ivar left: what is there of an earlier run, and not claimed.
     """
 
     def __init__(self, block: Block, flags: FilterFlags, now: Callable[[], float]) -> None:
@@ -40,6 +44,7 @@ class Installer:
         """
         self.entries = Entries()
         self.ends = Ends(flags)
+        self.left = Left()
         self._block = block
         self._flags = flags
         self._where = int(flags | FilterFlags.NOT_IN_HW)
@@ -86,12 +91,17 @@ class Installer:
         cookie = self._block.cookie(rule.handle)
         filters = wanted.filters(chain)
         pairs, gone = placed(filters, before, self._handles, self._flags, cookie, rule.counters)
-        for slot, former in pairs:
+        entry.slots = tuple(
+            self._claimed(slot) if former is None else slot for slot, former in pairs
+        )
+        for slot, (placed_slot, former) in zip(entry.slots, pairs, strict=True):
+            if slot is not placed_slot:
+                steps.append(Step(slot.filter, adopt=slot.begin))
+                continue
             read = None if former is None else self._reads(former)
             steps.append(Step(slot.filter, former.filter if former is not None else None, read))
         if old is not None:
             steps += [Step(None, slot.filter, self._reads(slot)) for slot in gone]
-        entry.slots = tuple(slot for slot, _ in pairs)
         self._block.change(steps, answered)
 
     def install_alike(
@@ -139,6 +149,19 @@ class Installer:
         self._block.change(
             [Step(None, slot.filter, self._reads(slot)) for slot in entry.slots], answered
         )
+
+    def adopt(self, left: Left) -> None:
+        """There is something of an earlier run."""
+        self.left = left
+        self._handles.last = left.last_handle
+        self.ends.adopt(left)
+
+    def _claimed(self, slot: Slot) -> Slot:
+        """A filter as it is, or under the handle of the one that is there."""
+        handle = self.left.claim(slot.filter)
+        if not handle:
+            return slot
+        return Slot.of(attrs.evolve(slot.filter, handle=handle), slot.counters)
 
     def _end_tail(self, entry: Entry | None) -> None:
         """A rule does not end in its tail any more."""

@@ -17,6 +17,7 @@ from drivers.tcflower import pack, qdisc
 from drivers.tcflower.changes import ADDING
 from drivers.tcflower.dump import attributes
 from drivers.tcflower.filters import Filter
+from drivers.tcflower.found import Found, read
 from drivers.tcflower.netlink import (
     NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
@@ -92,24 +93,42 @@ class Probe:
         number; 0: one that it does not share."""
         return dict(filter(None, (qdisc_of(*message) for message in self.dump(qdisc.dump(1)))))
 
-    def take_over(self, ports: Sequence[tuple[str, int]], block: int) -> None:
-        """Give each device a clsact qdisc of the block.  What an earlier run has left goes.
+    def take_over(self, ports: Sequence[tuple[str, int]], block: int, keep: bool) -> None:
+        """Give each device a clsact qdisc of the block.
 
         :param ports: the names and numbers of devices.
-        :raises TcError: when that cannot be done.
+        :param keep: whether what an earlier run has left on them stays.
+        :raises TcError: when that cannot be done; then nothing was changed but what is ours.
         """
         there = self.blocks()
         for name, index in ports:
-            if there.get(index) == block:
-                self.ask(qdisc.unbind(index, 1))
-            elif index in there:
+            if there.get(index, block) != block:
                 raise TcError(
                     errno.EBUSY,
                     f"device {name} has a clsact or ingress qdisc which is not ours; remove it "
                     f"(tc qdisc del dev {name} clsact) or take another device",
                 )
+        indexes = {index for _, index in ports}
+        kept = {index for index in indexes if keep and there.get(index) == block}
+        for index, number in there.items():
+            if number == block and index not in kept:
+                self.ask(qdisc.unbind(index, 1))
         for name, index in ports:
-            self._need(f"share the ingress of device {name}", qdisc.bind(index, block, 1))
+            if index not in kept:
+                self._need(f"share the ingress of device {name}", qdisc.bind(index, block, 1))
+
+    def filters(self, block: int) -> list[Found]:
+        """The filters of a block that are its agent's own; none if there is no such block."""
+        there = [read(*message) for message in self.dump(pack.dump_filters(block, 1))]
+        return [one for one in there if one is not None and one.ours(block)]
+
+    def remove(self, places: Iterable[tuple[int, int, int]], block: int) -> None:
+        """Remove filters, if they are there.
+
+        :param places: of each the chain, the pref and the handle.
+        """
+        for place in places:
+            self.ask(pack.delete_filter(place, block, pack.NLM_F_ACK, 1))
 
     def install(self, filters: Iterable[Filter], block: int) -> None:
         """Install filters.

@@ -23,6 +23,7 @@ from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
 from drivers.tcflower.ground import Ground
 from drivers.tcflower.installer import Installer
+from drivers.tcflower.left import Left
 from drivers.tcflower.netlink import explain
 from drivers.tcflower.places import MAX_PRIORITY
 from drivers.tcflower.ports import TcPort
@@ -61,10 +62,12 @@ class Rules:
         flags: FilterFlags,
         host: IDriverHost,
         meters: Mapping[int, Policer],
+        patience: float,
     ) -> None:
         """Begin without any, with the ports as they are.
 
         :param meters: what filters name meters by, by number; those that a rule names are there.
+        :param patience: seconds from the first rule until what is left of an earlier run goes.
         """
         self.installer = Installer(block, flags, host.now)
         self.ground = Ground(_closed(ports), flags, block.cookie(0))
@@ -81,12 +84,17 @@ class Rules:
         self._view = self._seen()
         self.turns = Turns()
         self._turn: Any = None
+        self._patience = patience
+        self._ending: Any = None
 
     def stop(self) -> None:
         """Translate nothing any more."""
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
 
     # Operations.
 
@@ -103,7 +111,12 @@ class Rules:
             if table.count >= self._sizes[rule.table_id]:
                 self._end(operation, OpenFlowError(TABLE_FULL, f"{table.count} rules"))
                 return
-            known = self._templates.find(rule)
+            if self.installer.left:
+                # It may claim something of that, and is not to be made blindly.
+                self._wait_for_claims()
+                known = None
+            else:
+                known = self._templates.find(rule)
             if known is not None:
                 self.installer.install_alike(rule, *known, done)
                 return
@@ -114,7 +127,7 @@ class Rules:
             self._end(operation, error)
             return
         for one in self.ground.prepare(rule):
-            self._block.install(one, self._ground_answered)
+            self._install(one)
         self.installer.install(rule, wanted, old, done)
         self._templates.learn(rule, wanted)
 
@@ -202,6 +215,11 @@ class Rules:
             raise OpenFlowError(BAD_OUT_PORT, "tc flower cannot do what the agent itself asks for")
         return translate(rule, self._view)
 
+    def _install(self, one: Filter) -> None:
+        """Have a filter that is no rule's."""
+        self.installer.left.claim(one)
+        self._block.install(one, self._ground_answered)
+
     def _ground_answered(self, error: int, text: str) -> None:
         if error:
             self._log.error("tc flower: {why}", why=explain(error, text))
@@ -217,9 +235,9 @@ class Rules:
         self._turn = None
         install, remove = self.ground.change(_closed(self._ports))
         for one in install:
-            self._block.install(one, self._ground_answered)
+            self._install(one)
         for one in remove:
-            self._block.remove(one, self._ground_answered)
+            self._block.remove(one.place, self._ground_answered)
         view = self._seen()
         if view == self._view:
             return
@@ -268,6 +286,53 @@ class Rules:
             ready()
 
         self.installer.install(entry.rule, wanted, entry, answered)
+
+    # What an earlier run has left.
+
+    def adopt(self, left: Left) -> None:
+        """There is something, which rules may claim."""
+        self.ground.adopt(left)
+        self.installer.adopt(left)
+        if left:
+            self._log.info(
+                "{bridge}: {count} filters are left of an earlier run",
+                bridge=self._host.name,
+                count=len(left),
+            )
+
+    def forget_left(self, operation: IOperation) -> None:
+        """Have it no more: see :class:`drivers.abilities.ILeftovers`."""
+        self._remove_left(self.installer.left.of_tables(operation.rule.tables), operation.complete)
+
+    def _wait_for_claims(self) -> None:
+        """A controller has begun to fill the tables: what it does not ask for soon shall go."""
+        if self._ending is None:
+            self._ending = self._host.reactor.callLater(self._patience, self._end_left)
+
+    def _end_left(self) -> None:
+        self._ending = None
+        self._remove_left(self.installer.left.take(), lambda: None)
+
+    def _remove_left(self, gone: Sequence[tuple[int, int, int]], done: Callable[[], None]) -> None:
+        left = len(gone) + 1
+
+        def answered(error: int, text: str) -> None:
+            nonlocal left
+            if error:
+                self._ground_answered(error, text)
+            left -= 1
+            if not left:
+                done()
+
+        for one in gone:
+            self._block.remove(one, answered)
+        if gone:
+            self._log.info(
+                "{bridge}: {count} filters of an earlier run, for which nobody asked, are removed",
+                bridge=self._host.name,
+                count=len(gone),
+            )
+        answered(0, "")
 
     # What others have removed.
 

@@ -14,7 +14,7 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
@@ -51,7 +51,7 @@ class Tails:
     def __init__(self) -> None:
         self._held: dict[Tail, _Held] = {}
         self._free: list[int] = []
-        self._next: Final = iter(range(FREE_CHAINS, MAX_CHAIN + 1))
+        self._next = iter(range(FREE_CHAINS, MAX_CHAIN + 1))
 
     def __len__(self) -> int:
         return len(self._held)
@@ -59,16 +59,26 @@ class Tails:
     def __iter__(self) -> Iterator[Tail]:
         return iter(self._held)
 
-    def hold(self, tail: Tail) -> tuple[int, Filters]:
+    def __contains__(self, tail: Tail) -> bool:
+        return tail in self._held
+
+    def begin(self, chain: int) -> None:
+        """Chains before this are taken."""
+        self._next = iter(range(chain, MAX_CHAIN + 1))
+
+    def hold(self, tail: Tail, there: int | None = None) -> tuple[int, Filters]:
         """Another rule ends in a tail.
 
+        :param there: the chain where it shall be, if it is no other's; None: any.
         :returns: its chain, and the filters that have to be made now; they are none when the tail
             is there already.
         """
         held = self._held.get(tail)
         made: Filters = ()
         if held is None:
-            chain = self._free.pop() if self._free else next(self._next)
+            chain = there
+            if chain is None:
+                chain = self._free.pop() if self._free else next(self._next)
             held = self._held[tail] = _Held(chain)
             made = filters_of(tail, chain)
         held.users += 1

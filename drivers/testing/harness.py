@@ -27,6 +27,7 @@ class ContractHarness(_TestCase):
     :ivar options: options which it accepts.
     :ivar port_entries: what ``[[bridge.port]]`` says.
     :ivar table_entries: what ``[[bridge.table]]`` says.
+    :ivar bridge: the name of the bridge.
     :ivar patience: seconds of the clock after which an operation should have been completed.
     """
 
@@ -34,6 +35,7 @@ class ContractHarness(_TestCase):
     options: Mapping[str, Any] = {}
     port_entries: Sequence[FakeEntry] = tuple(FakeEntry(f"p{n}", number=n) for n in (1, 2, 3))
     table_entries: Sequence[FakeEntry] = ()
+    bridge = "br0"
     patience = 3600.0
     _stopped: tuple[Any, ...] = ()
 
@@ -74,7 +76,7 @@ class ContractHarness(_TestCase):
     def started(self, **options: Any) -> tuple[Any, FakeHost]:
         """A driver that was started; it is stopped when the test ends."""
         driver = self.make(**options)
-        host = FakeHost(reactor=self.make_reactor())
+        host = FakeHost(self.bridge, reactor=self.make_reactor())
         driver.start(host)
         self.addCleanup(self.stop, driver, host)
         return driver, host

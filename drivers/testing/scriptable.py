@@ -18,7 +18,7 @@ from zope.interface import implementer
 from agent.openflow.actions import Actions, groups_in, groups_of, meters_of
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, PORT_BAD_PORT, OpenFlowError
 from agent.openflow.messages import PortDesc, PortStats
-from drivers.abilities import IRecall
+from drivers.abilities import ILeftovers, IRecall
 from drivers.interfaces import (
     Capabilities,
     Entry,
@@ -61,6 +61,8 @@ def _entry(operation: IOperation) -> tuple[object, ...]:
         return "group", entry.group_id
     if operation.target is Target.METER:
         return "meter", entry.meter_id
+    if operation.target is Target.LEFT:
+        return "left", entry.handle
     return entry.table_id, entry.match.mask, entry.match.value, entry.priority
 
 
@@ -202,6 +204,8 @@ class ScriptableDriver:
             return self.groups, operation.rule.group_id
         if operation.target is Target.METER:
             return self.meters, operation.rule.meter_id
+        if operation.target is Target.LEFT:
+            return {}, operation.rule.handle
         return self.hardware, operation.rule.handle
 
     # What the agent does.
@@ -262,6 +266,9 @@ class ScriptableDriver:
         if target is Target.RULE:
             if rule.table_id not in {table.table_id for table in self.capabilities.tables}:
                 self.violations.append(f"{what} in table {rule.table_id}, which there is not")
+        elif target is Target.LEFT:
+            if not ILeftovers.providedBy(self):
+                self.violations.append(f"{what}: nothing is left of an earlier run")
         elif not (
             self.capabilities.group_types
             if target is Target.GROUP

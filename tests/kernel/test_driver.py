@@ -115,6 +115,7 @@ class KernelHarness(ContractHarness):
         options = {"mode": "skip_hw", **options}
         if self._drivers:
             self.patch(self, "port_entries", (FakeEntry("tc4", 4, type="netdev"),))
+            self.patch(self, "bridge", "br1")
         self._drivers += 1
         return super().started(**options)
 

@@ -92,7 +92,7 @@ class CheckTests(CheckHarness, SynchronousTestCase):
         """What nobody asked for is found, with its place."""
         del self.host.expected[next(iter(self.host.expected))]
         (wrong,) = self.check()
-        self.assertIn("there is no rule that it is for", wrong)
+        self.assertIn("there is no rule for it", wrong)
 
     def test_no_qdisc(self) -> None:
         """A device that is not part of the block is named; without any there are no filters."""
