@@ -27,30 +27,17 @@ class Doubt:
     :ivar untold: why there is no packet.
     :ivar until: then it waits for all that can be told and came before this, or is this.
     :ivar quiet: since when it waits for nothing but time; -1: it does not.
+    :ivar why: what it was taken for done for, though no packet told; None: one did.
+    :ivar beside: the packets that must still be treated as they shall, since it shares them with
+        others; None: it is not known yet which.
     :ivar seen: whether it is as it shall be, so that it waits for nothing but :attr:`uncovers`.
     :ivar uncovers: others that have to be seen before this is complete.
     :ivar holds: what waits for this in that way.
     """
 
-    __slots__ = (
-        "asked",
-        "away",
-        "before",
-        "holds",
-        "known",
-        "next",
-        "number",
-        "packet",
-        "quiet",
-        "seen",
-        "serial",
-        "since",
-        "table",
-        "uncovers",
-        "until",
-        "untold",
-        "word",
-    )  # fmt: skip
+    __slots__ = ("asked", "away", "before", "beside", "holds", "known", "next", "number", "packet",
+                 "quiet", "seen", "serial", "since", "table", "uncovers", "until", "untold", "why",
+                 "word")  # fmt: skip
 
     def __init__(
         self, number: int, asked: Asked | None, table: Table | None, known: Known | None
@@ -66,5 +53,7 @@ class Doubt:
         self.serial = 0
         self.away = self.seen = False
         self.untold: str | None = None if known is not None else "no rule"
+        self.why: str | None = None
+        self.beside: list[Probe] | None = None
         self.uncovers: set[Doubt] = set()
         self.holds: list[Doubt] = []

@@ -29,10 +29,14 @@ A rule that is never seen is never confirmed.  To give it up, and to tell the co
 the agent's watchdog.  So what hardware has refused without a word becomes an error, and so does a
 rule that no packet meets since the hardware ignores priorities.
 
-What this does not see: one packet for a rule does not show that every other packet meets it, where
-hardware ignores priorities.  Where an entry that moves is nowhere meanwhile, a packet may come at
-that very moment, and what is beneath be taken for what shall be there.  And packets are counted by
-the rules they meet, unless the driver knows better.
+One packet for a rule does not show that every other packet meets it, nor that those which shall not
+meet it do not, where hardware ignores priorities.  There, :attr:`ByProbe.overlaps` has it send one
+more for each of so many rules that the rule overlaps with, and none is confirmed before all of them
+were treated as they shall be.
+
+What this does not see: which of more than two rules is met that overlap.  Where an entry that moves
+is nowhere meanwhile, a packet may come at that very moment, and what is beneath be taken for what
+shall be there.  And packets are counted by the rules they meet, unless the driver knows better.
 """
 
 from __future__ import annotations
@@ -81,6 +85,7 @@ class ByProbe:
     """See the module, and :class:`drivers.confirm.Confirmation`.
 
     :ivar delay: seconds that are waited where no packet can tell.
+    :ivar overlaps: how many packets more are sent for each rule, at most.
     :ivar confirmed: how many operations packets have shown to be done.
     :ivar sent: how many packets were sent.
     :ivar lost: how many of them did not come back.
@@ -88,9 +93,10 @@ class ByProbe:
     :ivar late: of those that were, how long after the hardware's word; classes are :data:`BOUNDS`.
     """
 
-    def __init__(self, prober: IProbe, delay: float, in_port: int = 1) -> None:
+    def __init__(self, prober: IProbe, delay: float, in_port: int = 1, overlaps: int = 0) -> None:
         """:param in_port: where packets come in for rules that do not say where."""
         self.delay = delay
+        self.overlaps = overlaps
         self.confirmed = self.sent = self.lost = 0
         self.untold: Counter[str] = Counter()
         self.late = [0] * (len(BOUNDS) + 1)
@@ -264,8 +270,8 @@ class ByProbe:
         if doubt.away:
             self.lost += 1
             self._come_back(doubt)
-        packet = doubt.packet
-        if packet is None or isinstance(table.judge(known, packet), Blocked):
+        packet = doubt.beside[-1] if doubt.beside else doubt.packet
+        if packet is None or (not doubt.beside and isinstance(table.judge(known, packet), Blocked)):
             found = table.find(known)
             if isinstance(found, Untold):
                 doubt.packet = None
@@ -314,12 +320,13 @@ class ByProbe:
         self._come_back(doubt)
         now = self._clock.seconds()
         doubt.next = self._again(doubt, now)
-        if doubt.table.told(doubt.known, packet, seen):
+        if doubt.beside:
+            if seen in doubt.table.right(packet):
+                doubt.beside.remove(packet)
+                self._shown(doubt, now)
+        elif doubt.table.told(doubt.known, packet, seen):
             doubt.table.settle(doubt.known, (doubt.known.then,), doubt.known.then)
-            self.confirmed += 1
-            if doubt.asked is not None:
-                self.late[bisect_left(BOUNDS, now - doubt.word)] += 1
-            self._done(doubt)
+            self._shown(doubt, now)
         if self._doubts:
             self._wake(now)
 
@@ -334,14 +341,32 @@ class ByProbe:
 
     def _granted(self, doubt: Doubt, why: str) -> None:
         """No packet tells, and it has to be taken for done."""
+        doubt.why = why
         table, known = doubt.table, doubt.known
-        if doubt.asked is not None:
-            self.untold[why] += 1
         if table is not None and known is not None:
             if why in (Untold.SHADOWED.value, Untold.SAME.value) and not known.indifferent:
                 self._owed[table][known] = None
             else:
                 table.settle(known, (known.then,), known.then)
+        self._shown(doubt, self._clock.seconds())
+
+    def _shown(self, doubt: Doubt, now: float) -> None:
+        """An entry is as it shall be; others that it overlaps with may not be met as they shall."""
+        if doubt.beside is None:
+            doubt.beside = []
+            if self.overlaps and doubt.table is not None and doubt.known is not None:
+                doubt.beside = doubt.table.beside(doubt.known, self.overlaps)
+        if doubt.beside:
+            doubt.untold = None
+            doubt.since = doubt.next = now
+            self._wake(now)
+            return
+        if doubt.asked is not None:
+            if doubt.why is not None:
+                self.untold[doubt.why] += 1
+            else:
+                self.confirmed += 1
+                self.late[bisect_left(BOUNDS, now - doubt.word)] += 1
         self._done(doubt)
 
     def _done(self, doubt: Doubt) -> None:

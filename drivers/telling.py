@@ -221,6 +221,50 @@ class Table:
         # Of what shall go it is enough that it is not met: what lies beneath may be on its way.
         return seen == found.expected if known.then is not None else seen not in found.wrong
 
+    def beside(self, known: Known, count: int) -> list[Probe]:
+        """Packets that an entry shares with others, each of which may be met in its place.
+
+        :param count: of how many others, at most; those of the nearest priorities.
+        """
+        others = [
+            other
+            for other in self.entries.overlapping(known.match)
+            if other is not known and other.then is not None and other.priority != known.priority
+        ]
+        others.sort(key=lambda other: abs(other.priority - known.priority))
+        found = (self._shared(known, other) for other in others[:count])
+        return [packet for packet in found if packet is not None]
+
+    def _shared(self, one: Known, other: Known) -> Probe | None:
+        """A packet that shall meet one of two entries, and would meet the other but for that."""
+        parts = [(one.match.mask | other.match.mask, one.match.value | other.match.value)]
+        for _ in range(MAX_SURE_POINTS):
+            if not parts:
+                break
+            mask, value = parts.pop()
+            packet = self._packet(mask, value)
+            if packet is None:
+                continue
+            above = [
+                entry
+                for entry in self.entries.matching(packet.key)
+                if entry is not one
+                and entry is not other
+                and entry.then is not None
+                and entry.priority >= min(one.priority, other.priority)
+            ]
+            if not above:
+                return packet
+            parts += reversed(_outside(mask, value, above[0].match))
+        return None
+
+    def right(self, packet: Probe) -> frozenset[Hashable]:
+        """What shall become of a packet: more than one where rules of one priority overlap."""
+        entries = [each for each in self.entries.matching(packet.key) if each.then is not None]
+        top = max((entry.priority for entry in entries), default=-1)
+        rules = [entry.then for entry in entries if entry.priority == top] or [None]
+        return frozenset(self._outcome(packet, rule) for rule in rules)
+
     def find(self, known: Known) -> Probe | Untold:
         """A packet that tells whether an entry is as it shall be."""
         if known.indifferent:
@@ -266,10 +310,7 @@ class Table:
                 shadowed = False
                 # What lies between may act otherwise.
                 others += self._between(by, known, mask, value)
-            for bit in _ways_out(by.match.mask & ~mask):
-                others.append((mask | bit, value | (by.match.value & bit ^ bit)))
-                mask |= bit
-                value |= by.match.value & bit
+            others += _outside(mask, value, by.match)
             parts += reversed(others)
         if not settled:
             return Untold.ENTANGLED
@@ -298,6 +339,16 @@ class Table:
 
 def _by_priority(known: Known) -> int:
     return -known.priority
+
+
+def _outside(mask: int, value: int, match: Match) -> list[tuple[int, int]]:
+    """What a match leaves of a part of another, in parts; those first that had better be taken."""
+    parts = []
+    for bit in _ways_out(match.mask & ~mask):
+        parts.append((mask | bit, value | (match.value & bit ^ bit)))
+        mask |= bit
+        value |= match.value & bit
+    return parts
 
 
 def _ways_out(mask: int) -> list[int]:

@@ -16,6 +16,8 @@ Options::
                                     # time after that; "probe": when a packet has met it, and after
                                     # that time where none can (see drivers.probing)
     confirm_delay = 0.4             # seconds: as late as RUM saw the truth come
+    confirm_overlaps = 0            # packets more for each rule that is probed, one for each that
+                                    # it overlaps with, for hardware which ignores priorities
 
 :mod:`drivers.asic.profile` says what a profile is.
 """
@@ -72,6 +74,7 @@ CONFIRM_DELAY: Final = 0.4
 """Its seconds, unless an option says otherwise."""
 
 MAX_DELAY: Final = 3600
+MAX_OVERLAPS: Final = 1000
 
 
 @implementer(IDriver, IFaultInjection, IClog, IMemoryMap, IProbe, IRecall)
@@ -98,6 +101,7 @@ class AsicDriver(Datapath):
         by_packet: bool = False,
         confirm: str = CONFIRM[0],
         confirm_delay: float = CONFIRM_DELAY,
+        confirm_overlaps: int = 0,
     ) -> None:
         self.profile = profile
         self._policy = policy
@@ -130,7 +134,8 @@ class AsicDriver(Datapath):
         self.confirmation: Confirmation | None = None
         if confirm == "probe":
             numbers = [port.number for port in ports]
-            self.confirmation = ByProbe(self, confirm_delay, min(numbers, default=1))
+            in_port = min(numbers, default=1)
+            self.confirmation = ByProbe(self, confirm_delay, in_port, confirm_overlaps)
         elif confirm == "delay":
             self.confirmation = ByDelay(confirm_delay)
 
@@ -280,6 +285,7 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
     select = given.one_of("select", SELECT_BY, SELECT_BY[0])
     confirm = given.one_of("confirm", CONFIRM, CONFIRM[0])
     confirm_delay = given.number("confirm_delay", 0, MAX_DELAY, CONFIRM_DELAY)
+    confirm_overlaps = given.integer("confirm_overlaps", 0, MAX_OVERLAPS, 0)
     given.finish()
     driver = AsicDriver(
         profile,
@@ -290,6 +296,7 @@ def create(options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[An
         select == "packet",
         confirm,
         confirm_delay,
+        confirm_overlaps,
     )
     for place, text in enumerate(faults):
         try:

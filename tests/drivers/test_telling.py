@@ -182,6 +182,23 @@ class FindTests(TellingCase):
         for known in list(self.table.entries):
             self.assertIs(self.table.find(known), Untold.SAME)
 
+    def test_beside(self) -> None:
+        """What an entry shares with others is told by packets that shall meet one of the two; those
+        of the nearest priorities come first, and what a third one takes away is left out."""
+        self.there(net(0, 2), 9, 3)
+        self.there(net(0x80, 1), 4, 4)
+        self.there(net(0, 3), 7, 5)
+        known = self.added(net(0, 0), 5, 2)
+        packets = self.table.beside(known, 9)
+        self.assertEqual(
+            [self.table.right(packet) for packet in packets], [{output(2)}, {output(3)}]
+        )
+        self.assertTrue(net(0x80, 1).matches(packets[0].key))
+        self.assertTrue(net(0, 2).matches(packets[1].key))
+        self.assertEqual(self.table.beside(known, 1), packets[:1])
+        self.there(net(0x80, 1), 10, 6)
+        self.assertEqual(len(self.table.beside(known, 9)), 2)
+
     def test_bounded(self) -> None:
         """The search comes to an end where it finds nothing soon, and proves nothing then."""
         for bit in range(32):

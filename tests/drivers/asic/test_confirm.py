@@ -50,12 +50,14 @@ class ConfirmCase(SynchronousTestCase):
         way: float = 5,
         seed: int = 1,
         more: str = "",
+        overlaps: int = 0,
     ) -> tuple[AsicDriver, FakeHost]:
         """The driver, and its host."""
         path = self.mktemp() + ".toml"
         with open(path, "w") as file:
             file.write(PROFILE.format(lies=lies, size=size, way=way, more=more))
-        options = {"profile": path, "confirm": confirm, "confirm_delay": delay, "seed": seed}
+        options: dict[str, object] = {"profile": path, "seed": seed, "confirm_overlaps": overlaps}
+        options |= {"confirm": confirm, "confirm_delay": delay}
         driver = create(options, [FakeEntry("p1", 1), FakeEntry("p2", 2)], [])
         host = FakeHost(miss_to_controller=False)
         driver.start(host)
@@ -151,6 +153,23 @@ class LieTests(ConfirmCase):
             operation.completions.clear()
             driver.submit([operation])
             self.barrier(host, [operation])
+
+    def test_overlaps(self) -> None:
+        """Where the newest entry wins, a lower rule takes packets of a higher one.  It is confirmed
+        itself, unless a packet is sent for what they share; also if none can tell it, as it should
+        be out of sight.  Where it takes nothing, it is confirmed."""
+        for overlaps in (0, 8):
+            for lower in (FakeRule(Match.of(), 1), host_rule(1, 1, 3)):
+                driver, host = self.started(
+                    'priorities = "ignore"', more='free = "top"', overlaps=overlaps
+                )
+                high = host_rule(1)
+                for rule in (host_rule(2, 50), high, lower):
+                    operation = FakeOperation.add(rule)
+                    driver.submit([operation])
+                    host.reactor.pump([0.01] * 100)
+                    self.assertEqual(operation.succeeded, rule is not lower or not overlaps)
+                self.assertIs(met(driver, high.match.value), lower)
 
     def test_reset(self) -> None:
         """What is lost in a reset while it is looked for is confirmed when it is back."""
@@ -259,6 +278,7 @@ class OptionTests(ConfirmCase):
         for options, key in (
             ({"confirm": "hope"}, "confirm"),
             ({"confirm_delay": -1}, "confirm_delay"),
+            ({"confirm_overlaps": True}, "confirm_overlaps"),
         ):
             error = self.assertRaises(OptionError, create, options, [], [])
             self.assertEqual(error.key, key)
