@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from agent.openflow.messages import PortStats
 from drivers.interfaces import Entry as AnyEntry
 from drivers.tcflower.changes import Block
-from drivers.tcflower.dump import CLOCK, Reader, Rows
+from drivers.tcflower.dump import CLOCK, Reader, Reading, Rows
 from drivers.tcflower.entries import Entries, Slot
 from drivers.tcflower.netlink import Dumper
 from drivers.tcflower.ports import TcPort, ask_for_device
@@ -122,6 +122,10 @@ class Counting:
                 rows = reader.rows(run)
                 if rows is not None:
                     self._take(rows, now, terse, counted)
+                else:
+                    reading = reader.read(run.data, run.at, run.length)
+                    if reading is not None:
+                        self._take_one(reading, now, terse, counted)
                 run = run.after(1 if rows is None else rows.count)
 
         return self._dumper.dump(partial(self._block.ask_all, terse=terse), take)
@@ -150,6 +154,18 @@ class Counting:
                 slot.count(count, octets, now - age / CLOCK)
                 if not terse:
                     counted.append(slot)
+
+    def _take_one(self, reading: Reading, now: float, terse: bool, counted: list[Slot]) -> None:
+        """Take what a dump says of one filter."""
+        slot = self._entries.at((reading.chain, reading.pref)).get(reading.handle)
+        if slot is None or (slot.packets, slot.flags) == (reading.packets, reading.flags):
+            return
+        if terse and reading.age is None:
+            counted.append(slot)
+            return
+        slot.read(reading, now)
+        if not terse:
+            counted.append(slot)
 
     def port_stats(self, ports: Sequence[TcPort]) -> Deferred[list[PortStats]]:
         """What the devices of ports have counted, and the ports where there is none."""

@@ -29,6 +29,8 @@ TYPE_MASK: Final = 0x3FFF
 """The bits of an attribute's type that are no flags."""
 CLOCK: Final = 100
 """``USER_HZ``: what the kernel counts ages in."""
+FEW: Final = 4
+"""Fewer messages than this are not read by columns."""
 LAYOUTS: Final = 64
 """How many layouts are kept for one length of messages."""
 
@@ -144,9 +146,15 @@ class Layout:
         chain and pref."""
         words, count = run.words, run.count
         start, step = run.at // WORD, run.step // WORD
+        # One that follows is looked at first, for columns of few rows cost more than they save.
+        ahead = start + step * (FEW - 1)
         for place, word in self._words:
-            if words[start + place] != word:
+            if words[start + place] != word or words[ahead + place] != word:
                 return 0
+        for place in self._common:
+            if words[start + place] != words[ahead + place]:
+                return 0
+        for place, _ in self._words:
             count = alike(words, start + place, step, count)
         for place in self._common:
             count = alike(words, start + place, step, count)
@@ -243,13 +251,14 @@ class Reader:
         return _reading(values)
 
     def rows(self, run: Run) -> Rows | None:
-        """The first messages of a run that are laid out alike; None: the first is no filter."""
-        for layout in self._layouts.get(run.length, ()):
-            count = layout.fitting(run)
-            if count:
-                return Rows(run, layout, count)
-        made = self._learn(run.data, run.at, run.length)
-        return None if made is None else Rows(run, made, made.fitting(run))
+        """The first messages of a run that are laid out alike; None: they are too few, or none like
+        the first was read before, so it has to be read by itself."""
+        if run.count >= FEW:
+            for layout in self._layouts.get(run.length, ()):
+                count = layout.fitting(run)
+                if count:
+                    return Rows(run, layout, count)
+        return None
 
     def _learn(self, data: bytes, at: int, length: int) -> Layout | None:
         """The layout of a message, which is remembered; None: it is no filter, or damaged."""

@@ -21,7 +21,7 @@ WORD: Final = 4
 """Bytes: netlink aligns everything to this."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Run:
     """Messages one after another, of one length, type and sequence number.
 
@@ -49,7 +49,8 @@ class Run:
 
     def after(self, count: int) -> Run:
         """What is left without the first of them."""
-        return attrs.evolve(self, at=self.at + count * self.step, count=self.count - count)
+        at = self.at + count * self.step
+        return Run(self.data, self.words, at, self.length, self.count - count)
 
     def column(self, offset: int, count: int) -> list[int]:
         """The word at this offset, in bytes, of each of the first messages."""
@@ -91,8 +92,11 @@ def runs(data: bytes) -> Iterator[tuple[int, int, int, Run]]:
             return
         step = (length + WORD - 1) // WORD
         count = (size - at) // step
-        # Only where the length is the same a message begins where it is looked for.
-        for word in range(HEADER.size // WORD - 1):
-            count = alike(words, at + word, step, count)
+        if count > 1 and words[at + step] != length:
+            count = 1
+        if count > 1:
+            # Only where the length is the same a message begins where it is looked for.
+            for word in range(HEADER.size // WORD - 1):
+                count = alike(words, at + word, step, count)
         yield kind, flags, sequence, Run(data, words, at * WORD, length, count)
         at += step * count

@@ -103,6 +103,20 @@ class RefreshTests(TcFlowerHarness, SynchronousTestCase):
         self.refresh()
         self.assertEqual(self.driver.show()["in hardware"], 1)
 
+    def test_priorities(self) -> None:
+        """Where each rule has a priority of its own it comes to the same."""
+        made = [FakeRule(rule.match, 5000 + n) for n, rule in enumerate(self.made)]
+        self.run_operations(self.driver, self.host, *map(FakeOperation.add, made))
+        self.reactor.advance(100)
+        for rules in (made[:2], made[:80], made[:80], []):
+            self.hit(*rules, age=150)
+            self.wait(self.host, self.driver.refresh(made))
+            for rule in rules:
+                self.assertAlmostEqual(rule.counters.used, self.host.now() - 1.5)
+        packets = [rule.counters.packets for rule in made]
+        self.assertEqual(packets, [6] * 2 + [4] * 78 + [0] * 20)
+        self.assertEqual(self.kernel.dumps, [True, True, False, False, False])
+
     def test_made_anew(self) -> None:
         """A filter that somebody has made anew counts from zero, and the rule goes on."""
         self.hit(*self.made[:20])

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from drivers.tcflower import pack
 from drivers.tcflower.actions import SHOT, Gact, Mirred
-from drivers.tcflower.dump import CLOCK, Reader, payloads
+from drivers.tcflower.dump import CLOCK, Reader, Reading, payloads
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.netlink import messages
 from drivers.tcflower.runs import runs
@@ -92,24 +92,34 @@ class RowTests(SynchronousTestCase):
             for _, _, _, run in runs(data):
                 while run.count:
                     rows = reader.rows(run)
-                    if rows is not None:
-                        columns = map(rows.column, NUMBERS)
-                        ages = rows.column("age") if rows.has("age") else [None] * rows.count
-                        for *numbers, packets, age in zip(
-                            *columns, rows.packets(), ages, strict=True
-                        ):
-                            found.append((*rows.place, *numbers, packets, age))
-                        longest = max(longest, rows.count)
-                    run = run.after(1 if rows is None else rows.count)
+                    if rows is None:
+                        found += said(reader.read(run.data, run.at, run.length))
+                        run = run.after(1)
+                        continue
+                    columns = map(rows.column, NUMBERS)
+                    ages = rows.column("age") if rows.has("age") else [None] * rows.count
+                    found += [
+                        (*rows.place, *numbers, age)
+                        for *numbers, age in zip(*columns, rows.packets(), ages, strict=True)
+                    ]
+                    longest = max(longest, rows.count)
+                    run = run.after(rows.count)
             other = Reader()
-            wanted = []
-            for _, _, _, at, length in messages(data):
-                one = other.read(data, at, length)
-                if one is not None:
-                    age = None if one.age is None else round(one.age * CLOCK)
-                    numbers = [getattr(one, name) for name in NUMBERS]
-                    wanted.append((one.chain, one.pref, *numbers, one.packets, age))
+            wanted = [
+                one
+                for *_, at, length in messages(data)
+                for one in said(other.read(data, at, length))
+            ]
             self.assertEqual(found, wanted)
             self.assertEqual(len(found), len(parts) - 1)
             self.assertGreater(longest, 3)
             self.assertEqual({one[-1] is None for one in found}, {terse})
+
+
+def said(one: Reading | None) -> list[tuple[int | None, ...]]:
+    """What was read of a message, if it was a filter's."""
+    if one is None:
+        return []
+    age = None if one.age is None else round(one.age * CLOCK)
+    numbers = [getattr(one, name) for name in NUMBERS]
+    return [(one.chain, one.pref, *numbers, one.packets, age)]
