@@ -11,6 +11,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"no-value": True}
+smartquotes = False
 html_theme = "furo"
 html_title = f"ofagent {version}"
 html_static_path = ["_static"]

@@ -132,6 +132,19 @@ class LineTests(DriverContractTests, RecallContractTests, SynchronousTestCase):
         self.assertEqual(rules[0].counters.packets, 2)
         self.assertEqual(rule.counters.packets, 0)
 
+    def test_reads_end(self) -> None:
+        """Who reads counters does not wait for a line that is down, or breaks."""
+        driver, host, rules = self.added(2)
+        reads = driver.refresh(rules)
+        self.assertNoResult(reads)
+        host.reactor.cables[-1].cut()
+        self.assertIsNone(self.successResultOf(reads))
+        self.assertIsNone(self.successResultOf(driver.refresh(rules)))
+        self.settle(host, lambda: not host.degraded_rules)
+        reads = driver.refresh(rules)
+        self.assertNoResult(reads)
+        self.assertIsNone(self.wait(host, reads))
+
     def test_silent(self) -> None:
         """A chip that does not answer is dialled anew."""
         driver, host, _ = self.added(1)

@@ -1,4 +1,4 @@
-"""The chip, simulated: what a test talks to, or ``python -m lineswitch.chip`` on TCP port 2001.
+"""The chip, simulated: what a test talks to, or ``python -m lineswitch.chip [PORT]``.
 
 =======================================  ===================  ==================================
 ``write SLOT PRIORITY MATCH PORTS``      ``ok``               counters from zero
@@ -17,12 +17,15 @@ answered by ``error`` and a text, and has no effect.  Each command takes the chi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
+from twisted.internet.task import react
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
@@ -157,17 +160,13 @@ class ChipLine(LineOnlyReceiver):
             self._busy = None
 
 
-def main(reactor: Any) -> Any:
+def main(reactor: Any, port: str = "2001") -> Deferred[None]:
     """Serve a chip until somebody interrupts."""
-    from twisted.internet.defer import Deferred
-
     chip = Chip(reactor)
     factory = Factory.forProtocol(lambda: ChipLine(chip))
-    reactor.listenTCP(2001, factory, interface="127.0.0.1")
+    reactor.listenTCP(int(port), factory, interface="127.0.0.1")
     return Deferred()
 
 
 if __name__ == "__main__":
-    from twisted.internet.task import react
-
-    react(main)
+    react(main, sys.argv[1:])

@@ -111,8 +111,7 @@ class LineDriver:
 
     def stop(self) -> Deferred[None]:
         """Hang up; reads that have not been answered end without having read."""
-        for waiting in list(self._refreshing):
-            waiting.callback(None)
+        self._end_reads()
         return self._line.stop()
 
     def _up(self) -> list[Command]:
@@ -133,6 +132,7 @@ class LineDriver:
         kept = [command for command in self._line.waiting if command.about is not self]
         self._line.waiting.clear()
         self._line.waiting.extend(kept)
+        self._end_reads()
         self._host.degraded_many(list(self.slots), "the line to the chip is down")
 
     def _restored(self, handle: int, numbers: list[int], error: ChipError | None) -> None:
@@ -224,7 +224,9 @@ class LineDriver:
     # --- counters ---------------------------------------------------------------------------
 
     def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
-        """Read the counters of these rules, as far as the chip has them."""
+        """Read the counters of these rules, as far as the chip has them and can be asked."""
+        if not self._line.connected:
+            return succeed(None)
         reads = gatherResults([self._read(rule.handle) for rule in rules])
         return reads.addCallback(lambda _: None)
 
@@ -235,16 +237,22 @@ class LineDriver:
 
         def begin() -> str:
             slot = self.slots.get(handle)
-            return "" if slot is None else f"read {slot.number}"
+            return "" if slot is None or done.called else f"read {slot.number}"
 
         def end(numbers: list[int], error: ChipError | None) -> None:
             slot = self.slots.get(handle)
             if slot is not None:
                 self._count(slot, numbers, error)
-            done.callback(None)
+            if not done.called:
+                done.callback(None)
 
         self._line.ask(Command(begin, end))
         return done
+
+    def _end_reads(self) -> None:
+        """Nobody shall wait for a chip that cannot be asked."""
+        for waiting in list(self._refreshing):
+            waiting.callback(None)
 
     def _count(self, slot: Slot, numbers: list[int], error: ChipError | None) -> None:
         """Add what has been counted since the last time."""
