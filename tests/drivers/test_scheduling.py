@@ -154,6 +154,16 @@ class OrderTests(SynchronousTestCase):
             self.assertEqual(self.order(adds, Model(ascending)), [1, 0, 2])
             self.assertEqual(self.order(deletes, Model(ascending)), [2, 0, 1])
 
+    def test_overlapping_later(self) -> None:
+        """What has waited once waits again for what came meanwhile."""
+        low, mid, high = self.adds(1, 2, 3, overlapping=True)
+        scheduler = Scheduler(Model())
+        scheduler.push(low, 0.0)
+        scheduler.push(mid, 0.0)
+        self.assertIs(scheduler.pop()[0], mid)
+        scheduler.push(high, 0.0)
+        self.assertEqual(drained(scheduler), [high, low])
+
     def test_replaced(self) -> None:
         """A rule that takes over from another is there before that goes, whichever is higher."""
         for old, new in ((1, 2), (2, 1)):
@@ -176,8 +186,11 @@ class OrderTests(SynchronousTestCase):
             [FakeOperation.modify(low, ()), FakeOperation.add(high)],
             [FakeOperation.add(low), FakeOperation.delete(high)],
             [FakeOperation.delete(low), FakeOperation.modify(high, ())],
+            [FakeOperation.modify(low, ()), FakeOperation.modify(high, ())],
+            [FakeOperation.delete(low), FakeOperation.delete(high)],
         ):
-            self.assertEqual(self.order(operations), [0, 1])
+            for mixed in range(9):
+                self.assertEqual(self.order(operations, Model(mixed=mixed)), [0, 1])
 
     def test_no_room(self) -> None:
         """Where not everything fits, what is added keeps its place among the others."""
@@ -295,8 +308,9 @@ class SafetyTests(SynchronousTestCase):
         st.sampled_from(POLICIES),
         st.sampled_from([0, 1, 2, 64]),
         st.integers(0, 99),
+        st.booleans(),
     )
-    @settings(max_examples=300)
+    @settings(max_examples=200)
     def test_any_time(
         self,
         wishes: list[tuple[Match, int, bool, int]],
@@ -304,18 +318,20 @@ class SafetyTests(SynchronousTestCase):
         policy: str,
         most: int,
         mixed: int,
+        full: bool,
     ) -> None:
         """However operations come and are taken, and whatever order is wanted: each is taken once,
         what is there at the end is what is there in the order of arrival, and at each step each
         packet meets what it meets at some step of the order of arrival; those of one priority which
         overlap keep their order.  However few masks are told apart."""
         self.patch(overlaps, "MAX_MASKS", most)
-        agent = Agent()
+        there = [(match, priority) for match in MATCHES for priority in (1, 2, 3) if full]
+        hardware: State = {key: FakeRule(*key) for key in there}
+        agent = Agent(hardware)
         model = Model(ascending, together=most % 2 == 0, mixed=mixed)
         scheduler = Scheduler(model, policy)
-        hardware: State = {}
         waiting: list[FakeOperation] = []
-        seen = {packet: met({}, packet) for packet in PACKETS}
+        seen = {packet: met(hardware, packet) for packet in PACKETS}
 
         def take() -> None:
             nonlocal hardware
