@@ -26,6 +26,8 @@ from agent.openflow.group_messages import BandType, GroupType, MeterFlags
 from agent.openflow.instructions13 import InstructionType
 from agent.openflow.messages import Port
 from agent.openflow.multipart import Multipart, Stat
+from agent.openflow.nicira import monitor
+from agent.openflow.nicira import statistics as nicira_statistics
 from agent.openflow.nicira.actions import ENCODERS as NICIRA_ENCODERS
 from agent.openflow.nicira.session import EXTENSIONS
 from docs.table import NO, YES, first_sentence, table, tick
@@ -166,9 +168,10 @@ def statistics() -> list[str]:
         for stat in Stat
         if stat is not Stat.EXPERIMENTER
     ]
-    for key in sorted({key for v in versions for key in _stats(v) if key >> 32}):
-        text = f"experimenter {key >> 32:#x}, {key & 0xFFFFFFFF}"
-        rows.append((text, *(tick(key in _stats(version)) for version in versions)))
+    extended = (*nicira_statistics.STATISTICS10, *monitor.STATISTICS10, *monitor.STATISTICS13)
+    for one in extended:
+        text = f"`{one.request.__name__}` (experimenter {one.experimenter:#x}, {one.number})"
+        rows.append((text, *(tick(one.key in _stats(version)) for version in versions)))
     return table(("statistics", "1.0", "1.3"), rows)
 
 

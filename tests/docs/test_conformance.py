@@ -7,7 +7,7 @@ from collections.abc import Callable
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from agent.openflow import of13
+from agent.openflow import of10, of13
 from agent.openflow.actions import ApplyActions, Output
 from agent.openflow.fields import ETH_DST, ETH_TYPE, FIELDS
 from agent.openflow.frame import Type10, Type13
@@ -48,7 +48,10 @@ class WireTests(SynchronousTestCase):
         rows = cells(conformance.statistics())
         self.assertEqual(rows["OFPMP_FLOW"], ["✓", "✓"])
         self.assertEqual(rows["OFPMP_METER"], ["", "✓"])
-        self.assertEqual(rows["experimenter 0x2320, 0"], ["✓", ""])
+        self.assertEqual(rows["FlowStatsRequest` (experimenter 0x2320, 0)"], ["✓", ""])
+        known = [key for v in (of10.STATISTICS, of13.STATISTICS) for key in v._requests]
+        extended = [name for name in rows if "(experimenter" in name]
+        self.assertEqual(len(extended), sum(key >> 32 != 0 for key in known))
 
     def test_extensions(self) -> None:
         """Requests are executed, and what tells of something is sent."""
