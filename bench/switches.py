@@ -22,7 +22,7 @@ from bench import load
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
-START_TIMEOUT: Final = 30.0
+START_TIMEOUT: Final = 120.0
 POX: Final = "OFAGENT_BENCH_POX"
 """The environment variable that names a checkout of POX, with its ``pxpcap`` built."""
 POX_PYTHON: Final = "OFAGENT_BENCH_POX_PYTHON"
