@@ -6,9 +6,13 @@ number.  The kernel has carried out a request when the call that sends it return
 requests that a call sends is also for how long the reactor stands still: it is made so small that
 a call takes a few milliseconds, however slow what is behind the kernel is.
 
-An acknowledgement can be lost, for it is dropped when our receive buffer is full, and then a later
-``recv`` fails with ENOBUFS.  The requests were carried out nevertheless, well or not.  Who asked is
-told :data:`LOST` then, and must ask again to know; the window is made smaller.
+Requests are carried out in order, and of one that fails the kernel always says so.  So of those in
+one call only the last asks for an acknowledgement: with that, all before it are known to be done of
+which nothing was said.
+
+What the kernel says can be lost, for it is dropped when our receive buffer is full, and then the
+next ``recv`` fails with ENOBUFS.  The requests were carried out nevertheless, well or not.  Who
+asked is told :data:`LOST` then, and must ask again to know; the window is made smaller.
 
 A :class:`Dumper` is a socket of its own for dumps, which the kernel answers piece by piece; one is
 read at a time, and only some pieces in one turn of the reactor.
@@ -24,6 +28,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from struct import Struct
 from typing import Any, Final
 
@@ -32,7 +37,7 @@ from twisted.internet.defer import Deferred
 from drivers.software.reader import Reader
 from drivers.software.system import System
 from drivers.tcflower.dump import attributes
-from drivers.tcflower.pack import HEADER
+from drivers.tcflower.pack import HEADER, NLM_F_ACK, ORDER
 from drivers.tcflower.runs import Run, each, runs
 
 SOL_NETLINK: Final = 270
@@ -63,6 +68,9 @@ PIECES: Final = 8
 """Pieces of a dump that are read in one turn of the reactor, of at most 32 KiB each."""
 REPEATS: Final = 3
 """How often a dump is begun again because the kernel's state changed meanwhile."""
+
+_FLAGS: Final = 6 if ORDER == "little" else 7
+"""Where the low byte of a message's flags is."""
 
 LOST: Final = -1
 """In the place of an error number: nobody knows what became of a request."""
@@ -232,7 +240,7 @@ class Pipeline(_Socket):
         """Put a request in line; it is sent after this turn, or when there is room.
 
         :param sequence: of :meth:`sequence`, in the request, too, which asks for an
-            acknowledgement.
+            acknowledgement; it is asked for only where none of a later request tells.
         :param hear: takes what else the kernel says to it, before it is answered.
         """
         self._waiting.append((sequence, request, answer, hear))
@@ -252,7 +260,7 @@ class Pipeline(_Socket):
         chosen = [waiting.popleft() for _ in range(room)]
         begun = self._clock()
         try:
-            self._socket.send(b"".join([request for _, request, _, _ in chosen]))
+            self._socket.send(_joined([request for _, request, _, _ in chosen]))
         except OSError as error:
             # Too much at once for the send buffer, or no memory: none of it was carried out.
             if error.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.EAGAIN) and room > 1:
@@ -288,10 +296,14 @@ class Pipeline(_Socket):
                 break
             if data is None:
                 break
-            self._take(data)
+            self._take(data, True)
         self._later()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, whole: bool) -> None:
+        """Take what the kernel says.
+
+        :param whole: whether nothing was lost, so that nothing was said of what was done.
+        """
         flying = self._flying
         for kind, flags, sequence, at, length in messages(data):
             if kind != NLMSG_ERROR:
@@ -299,11 +311,14 @@ class Pipeline(_Socket):
                 if about is not None and about[1] is not None:
                     about[1](data, at, length)
                 continue
-            asked = flying.pop(sequence, None)
-            if asked is not None:
-                answer = asked[0]
-                error = _error.unpack_from(data, at + HEADER.size)[0]
-                answer(-error, extended(data, flags, at, length) if error or flags else "")
+            if sequence not in flying:
+                continue
+            if whole:
+                for earlier in list(takewhile(sequence.__ne__, flying)):
+                    flying.pop(earlier, _NOBODY)[0](0, "")
+            error = _error.unpack_from(data, at + HEADER.size)[0]
+            text = extended(data, flags, at, length) if error or flags else ""
+            flying.pop(sequence, _NOBODY)[0](-error, text)
 
     def _overrun(self) -> None:
         """Acknowledgements were lost: those that do not lie in the buffer."""
@@ -316,7 +331,7 @@ class Pipeline(_Socket):
                 continue
             if data is None:
                 break
-            self._take(data)
+            self._take(data, False)
         missing = list(self._flying.values())
         self._flying.clear()
         self.lost += len(missing)
@@ -324,6 +339,20 @@ class Pipeline(_Socket):
         self._window = max(1, self._window // 2)
         for answer, _ in missing:
             answer(LOST, "")
+
+
+_NOBODY: Final[tuple[Answer, None]] = (lambda error, text: None), None
+"""Who waits for an answer when the pipeline was closed by somebody who had one."""
+
+
+def _joined(requests: list[bytes]) -> bytes:
+    """Requests for one call, of which the last asks for an acknowledgement."""
+    joined = bytearray().join(requests)
+    at = _FLAGS
+    for request in requests[:-1]:
+        joined[at] &= ~NLM_F_ACK & 0xFF
+        at += len(request)
+    return bytes(joined)
 
 
 Take = Callable[[Run], None]

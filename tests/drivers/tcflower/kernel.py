@@ -220,8 +220,11 @@ class FakeTcNetlink(FakeNetlink):
         return size
 
     def _acknowledge(self, sequence: int, request: bytes, code: int, text: str) -> None:
+        """Say that a request was carried out, if it asks for that; or that it failed."""
+        if not code and not pack.HEADER.unpack_from(request)[2] & pack.NLM_F_ACK:
+            return
         if len(self.queue) >= self.kernel.room:
-            if not isinstance(self.queue[0], OSError):
+            if not self.queue or not isinstance(self.queue[0], OSError):
                 self.queue.appendleft(error(errno.ENOBUFS))
             return
         said = pack.string(1, text) if text else b""
@@ -232,9 +235,8 @@ class FakeTcNetlink(FakeNetlink):
     def _action(self, kind: int, flags: int, sequence: int, message: bytes) -> None:
         code, replies = self.kernel.actions.answer(kind, flags, message)
         self.queue += [police_message(reply, sequence) for reply in replies]
-        if flags & pack.NLM_F_ACK:
-            self._acknowledge(sequence, message, code, "")
-        else:
+        self._acknowledge(sequence, message, code, "")
+        if flags & pack.NLM_F_DUMP == pack.NLM_F_DUMP:
             self.queue.append(pack.HEADER.pack(20, NLMSG_DONE, 2, sequence, 0) + bytes(4))
 
     def _qdiscs(self, sequence: int) -> None:

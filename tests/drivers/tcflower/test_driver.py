@@ -189,10 +189,14 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
 
     def test_lost(self) -> None:
         """When acknowledgements are lost, every operation is completed all the same, rightly."""
-        self.kernel.room = 7
+        self.kernel.room = 0
         rules = self.rules(self.driver, 200)
         operations = [FakeOperation.add(rule) for rule in rules]
-        self.run_operations(self.driver, self.host, *operations)
+        self.driver.submit(operations[:100])
+        self.settle(self.host, lambda: self.driver.show()["lost answers"])
+        self.kernel.room = 1
+        self.run_operations(self.driver, self.host, *operations[100:])
+        self.settle(self.host, lambda: all(operation.done for operation in operations))
         self.assertEqual({len(operation.completions) for operation in operations}, {1})
         self.assertTrue(all(operation.succeeded for operation in operations))
         self.assertEqual(len(self.keys()), 200)

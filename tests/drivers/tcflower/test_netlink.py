@@ -102,16 +102,41 @@ class PipelineTests(NetlinkCase):
         self.assertEqual(self.answers, [(0, ""), (errno.EINVAL, "not so"), (0, "")])
         self.assertEqual(explain(*self.answers[1]), "Invalid argument: not so")
 
+    def test_one_for_all(self) -> None:
+        """Of the requests in one call only the last is acknowledged, and those that fail; who asked
+        is told in order."""
+        said = 0
+
+        def refuse(key: Any) -> tuple[int, str]:
+            return (errno.ENOMEM, "") if key[2] in (3, 64, 70) else (0, "")
+
+        self.kernel.refuse = refuse
+        self.add(*range(1, 100))
+        take = self.pipeline._take
+
+        def count(data: bytes, whole: bool) -> None:
+            nonlocal said
+            said += 1
+            take(data, whole)
+
+        self.patch(self.pipeline, "_take", count)
+        self.pump()
+        failed = [n for n, (code, _) in enumerate(self.answers, 1) if code]
+        self.assertEqual((len(self.answers), failed), (99, [3, 64, 70]))
+        self.assertEqual(said, 4)
+
     def test_lost(self) -> None:
-        """When acknowledgements are lost, those which came count, and whoever waited for the others
-        is told that nobody knows."""
+        """When what the kernel says is lost, what has come counts, and whoever waited for the rest
+        is told that nobody knows, though a later request was acknowledged."""
         self.kernel.room = 10
+        self.kernel.refuse = lambda key: (errno.ENOMEM, "") if key[2] % 2 else (0, "")
         self.add(*range(1, 65))
         self.pump()
         self.assertEqual(len(self.answers), 64)
-        self.assertEqual(self.answers.count((LOST, "")), 54)
+        self.assertEqual(self.answers.count((errno.ENOMEM, "")), 10)
         self.assertEqual((self.pipeline.lost, self.pipeline.idle), (54, True))
-        self.assertEqual(len(self.kernel.blocks[BLOCK]), 64)
+        self.assertEqual(self.answers.count((LOST, "")), 54)
+        self.assertEqual(len(self.kernel.blocks[BLOCK]), 32)
         self.add(100)
         self.pump()
         self.assertEqual(self.answers[-1], (0, ""))

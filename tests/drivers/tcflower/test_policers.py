@@ -100,9 +100,12 @@ class PolicerTests(TcFlowerHarness, SynchronousTestCase):
 
     def test_lost(self) -> None:
         """When acknowledgements are lost, every meter is there once."""
-        self.kernel.room = 7
+        self.kernel.room = 0
         operations = [FakeOperation.add(FakeMeter(n)) for n in range(1, 101)]
-        self.run_operations(self.driver, self.host, *operations)
+        self.driver.submit(operations)
+        self.settle(self.host, lambda: self.driver.show()["lost answers"])
+        self.kernel.room = 7
+        self.settle(self.host, lambda: all(operation.done for operation in operations))
         self.assertTrue(all(operation.succeeded for operation in operations))
         self.assertEqual(len(self.police), 100)
         self.assertEqual(len({police.cookie for police in self.police}), 100)
