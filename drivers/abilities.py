@@ -220,6 +220,26 @@ class TableMemory:
     spilled: int = 0
 
 
+@attrs.frozen
+class SoftwareReason:
+    """Why a rule is executed in software.
+
+    :ivar kind: one of few: the OpenFlow error that would have refused it, or what packets are taken
+        out of the hardware for.
+    :ivar text: for people.
+    """
+
+    kind: str
+    text: str
+
+
+class ISoftwareRules(Interface):
+    """A driver whose hardware executes rules, and which executes itself what that cannot."""
+
+    def software_reasons() -> Mapping[int, SoftwareReason]:
+        """Why, of each rule that is executed in software, by its handle."""
+
+
 class IMemoryMap(Interface):
     """A driver that knows where in its hardware's tables the entries lie."""
 

@@ -7,9 +7,11 @@ something more::
     duration=5s, n_packets=0, n_bytes=0, priority=100,in_port=1,actions=output:2
     duration=5s, n_packets=0, n_bytes=0, pending=add, priority=100,in_port=2,actions=output:2
     table_id=1, duration=9s, n_packets=0, n_bytes=0, degraded="...", actions=drop
+    duration=5s, n_packets=0, n_bytes=0, software="...", priority=9,actions=CONTROLLER:65535
     table_id=1, ghost="...", duration=9s, n_packets=0, n_bytes=0, in_port=2,actions=output:1
 
 A ghost is a rule that is in no table any more, and of which the hardware may still have something.
+One in software is executed by the driver itself, for the reason given.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from agent.admin.commands_bridges import Agent, choose, collect
+from agent.admin.flow_search import software_reasons
 from agent.admin.unixctl import CommandRegistry
 from agent.ofproto.ofproto import OFProto
 from agent.ofproto.rule import Rule
@@ -52,8 +55,10 @@ class FlowCommands:
     @staticmethod
     def _lines(ofproto: OFProto, rules: list[Rule], ghosts: list[Rule]) -> Iterator[str]:
         now = ofproto.now()
+        reasons = software_reasons(ofproto)
         for rule in rules:
-            yield _flow(rule, now)
+            reason = reasons.get(rule.handle)
+            yield _flow(rule, now, software="" if reason is None else reason.text)
         for rule in ghosts:
             yield _flow(rule, now, ghost=True)
 
@@ -67,7 +72,7 @@ def describe(rule: object) -> str:
     return f"table={rule.table_id}, {match}{comma}actions={format_instructions(rule.instructions)}"
 
 
-def _flow(rule: Rule, now: float, ghost: bool = False) -> str:
+def _flow(rule: Rule, now: float, ghost: bool = False, software: str = "") -> str:
     counters = rule.counters
     parts = [f"table_id={rule.table_id}"] if rule.table_id else []
     if ghost:
@@ -81,6 +86,8 @@ def _flow(rule: Rule, now: float, ghost: bool = False) -> str:
         parts.append(f"pending={rule.pending.kind.value}")
     if rule.degraded and not ghost:
         parts.append(f"degraded={json.dumps(rule.degraded)}")
+    if software:
+        parts.append(f"software={json.dumps(software)}")
     match = format_match(rule.match, rule.priority)
     comma = "," if match else ""
     parts.append(f"{match}{comma}actions={format_instructions(rule.instructions)}")

@@ -24,6 +24,7 @@ from agent.ofproto.table import FlowTable
 from agent.openflow.match import Match
 from agent.openflow.text import format_instructions, format_match
 from agent.openflow.text_parse import FlowSyntaxError, parse_match
+from drivers.abilities import ISoftwareRules, SoftwareReason
 
 DEFAULT_FLOWS: Final = 100
 """How many rules are shown at once unless it is said."""
@@ -51,6 +52,12 @@ def state_of(entry: Any, ghost: bool = False) -> FlowState:
     if entry.degraded:
         return FlowState.DEGRADED
     return FlowState.INSTALLED if entry.pending is None else FlowState.PENDING
+
+
+def software_reasons(switch: OFProto) -> Mapping[int, SoftwareReason]:
+    """Why rules are executed in software, by their handles, where the driver does such things."""
+    driver = ISoftwareRules(switch.driver, None)
+    return {} if driver is None else driver.software_reasons()
 
 
 def _within(match: Match, wide: Match) -> bool:

@@ -9,7 +9,7 @@ hardware's word, such as counters, comes as a Deferred.  Nothing here changes an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -21,12 +21,12 @@ import agent as package
 from agent.admin.commands_bridges import Agent, Bridge
 from agent.admin.commands_flows import describe
 from agent.admin.commands_process import resident
-from agent.admin.flow_search import FlowSearch, state_of
+from agent.admin.flow_search import FlowSearch, software_reasons, state_of
 from agent.admin.values import show_mac
 from agent.ofproto.operations import Operation, OperationGroup, State
 from agent.ofproto.rule import Rule
 from agent.openflow.text import format_actions, format_instructions, format_match
-from drivers.abilities import IClog, IMemoryMap, TableMemory
+from drivers.abilities import IClog, IMemoryMap, SoftwareReason, TableMemory
 
 VERSION: Final = 1
 """Of the data's form."""
@@ -179,7 +179,9 @@ class Report:
                 lambda _: {
                     "offset": offset,
                     "more": more,
-                    "flows": [_flow(rule, ghost, now) for rule, ghost in page],
+                    "flows": [
+                        _flow(rule, ghost, now, software_reasons(switch)) for rule, ghost in page
+                    ],
                 }
             )
 
@@ -296,8 +298,12 @@ def _operation(operation: Operation) -> Data:
     }
 
 
-def _flow(rule: Rule, ghost: bool, now: float) -> Data:
+def _flow(rule: Rule, ghost: bool, now: float, in_software: Mapping[int, SoftwareReason]) -> Data:
     counters = rule.counters
+    state = _state(rule, ghost)
+    software = in_software.get(rule.handle)
+    if software is not None and not state["reason"]:
+        state["reason"] = f"in software: {software.text}"
     return {
         "table": rule.table_id,
         "priority": rule.priority,
@@ -310,7 +316,7 @@ def _flow(rule: Rule, ghost: bool, now: float) -> Data:
         "idle_timeout": rule.idle_timeout,
         "hard_timeout": rule.hard_timeout,
         "hidden": rule.hidden,
-        **_state(rule, ghost),
+        **state,
     }
 
 

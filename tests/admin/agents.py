@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,24 @@ from agent.connmgr.capture import Captures
 from agent.connmgr.status import ConnectionStatus
 from agent.connmgr.traffic import Traffic
 from agent.ofproto.ofproto import OFProto
-from drivers.abilities import IClog, IFaultInjection
+from drivers.abilities import IClog, IFaultInjection, ISoftwareRules, SoftwareReason
 from drivers.testing import ScriptableDriver
+
+
+@implementer(ISoftwareRules)
+class HalfSoftwareDriver(ScriptableDriver):
+    """Executes some rules in software.
+
+    :ivar reasons: why, by their handles.
+    """
+
+    def __init__(self, reasons: Mapping[int, SoftwareReason]) -> None:
+        super().__init__()
+        self.reasons = reasons
+
+    def software_reasons(self) -> Mapping[int, SoftwareReason]:
+        """What the test says."""
+        return self.reasons
 
 
 @attrs.define

@@ -6,7 +6,8 @@ from agent.admin.commands_flows import FlowCommands, describe
 from agent.admin.unixctl import CommandRegistry
 from agent.openflow.match import Match
 from agent.openflow.messages import FlowModCommand
-from tests.admin.agents import CommandCase, FakeAgent, FakeBridge
+from drivers.abilities import SoftwareReason
+from tests.admin.agents import CommandCase, FakeAgent, FakeBridge, HalfSoftwareDriver
 from tests.ofproto.stage import SwitchTestCase
 
 ADD = FlowModCommand.ADD
@@ -56,6 +57,14 @@ class DumpFlowsTests(SwitchTestCase, CommandCase):
         self.driver.finish_reads()
         self.turn()
         self.assertIn("n_packets=9", self.successResultOf(result))
+
+    def test_software(self) -> None:
+        """A rule that is executed in software is shown with the reason."""
+        rule = self.add(Match.of(in_port=1))
+        self.assertNotIn("software", self.dump()[0])
+        reason = SoftwareReason("X", 'no "X"')
+        self.switch.driver = HalfSoftwareDriver({rule.handle: reason})
+        self.assertIn(', software="no \\"X\\"", priority=100,', self.dump()[0])
 
     def test_hidden(self) -> None:
         """Hidden rules are shown too."""

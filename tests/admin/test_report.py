@@ -12,9 +12,9 @@ from agent.connmgr.settings import ConnectionKind
 from agent.connmgr.status import ConnectionStatus
 from agent.openflow.match import Match
 from agent.openflow.messages import FlowModCommand
-from drivers.abilities import IMemoryMap, TableMemory
+from drivers.abilities import IMemoryMap, SoftwareReason, TableMemory
 from drivers.testing import ScriptableDriver
-from tests.admin.agents import FakeAgent, FakeBridge
+from tests.admin.agents import FakeAgent, FakeBridge, HalfSoftwareDriver
 from tests.ofproto.stage import SwitchTestCase
 
 ADD = FlowModCommand.ADD
@@ -46,6 +46,15 @@ class ReportTests(SwitchTestCase):
         self.turn()
         found: list[dict[str, Any]] = self.successResultOf(asked)["flows"]
         return found
+
+    def test_software(self) -> None:
+        """Why a rule is in software is told where nothing is wrong with it."""
+        rules = [self.add(Match.of(in_port=n)) for n in (1, 2)]
+        rules[1].degraded = "lost"
+        reason = SoftwareReason("X", "no X")
+        self.switch.driver = HalfSoftwareDriver({rule.handle: reason for rule in rules})
+        found = [(flow["state"], flow["reason"]) for flow in self.flows()]
+        self.assertEqual(sorted(found), [("degraded", "lost"), ("installed", "in software: no X")])
 
     def test_bridge(self) -> None:
         """A bridge in numbers."""

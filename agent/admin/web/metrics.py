@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 import agent as package
 from agent.admin.commands_bridges import Agent, Bridge
 from agent.admin.coverage import Coverage
-from agent.admin.flow_search import FlowState, state_of
+from agent.admin.flow_search import FlowState, software_reasons, state_of
 from agent.admin.web.lag import ReactorLag
 from agent.ofproto.histogram import Histogram
 from drivers.abilities import IMemoryMap
@@ -182,8 +182,14 @@ def _tables(bridges: Bridges) -> Iterator[Metric]:
     groups = _gauge("group_entries", "Groups.", "bridge")
     meters = _gauge("meter_entries", "Meters.", "bridge")
     places = _gauge("hardware_places", "Places of the hardware's tables.", "bridge", "table", "use")
+    software = _gauge(
+        "software_rules", "Rules that the driver executes in software, and why.", "bridge", "reason"
+    )
     for name, bridge in bridges:
         switch = bridge.ofproto
+        reasons = Counter(reason.kind for reason in software_reasons(switch).values())
+        for kind, total in sorted(reasons.items()):
+            software.add_metric((name, kind), total)
         for table in switch.tables:
             number = str(table.table_id)
             states = dict.fromkeys(FlowState, 0)
@@ -202,7 +208,7 @@ def _tables(bridges: Bridges) -> Iterator[Metric]:
             places.add_metric((*labels, "used"), used)
             places.add_metric((*labels, "free"), memory.size - used)
             places.add_metric((*labels, "spilled"), memory.spilled)
-    yield from (rules, size, groups, meters, places)
+    yield from (rules, size, groups, meters, places, software)
 
 
 def make_registry(agent: Agent, coverage: Coverage, lag: ReactorLag) -> CollectorRegistry:

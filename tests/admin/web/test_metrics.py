@@ -10,6 +10,8 @@ from agent.connmgr.status import ConnectionStatus
 from agent.openflow.errors import TABLE_FULL, OpenFlowError
 from agent.openflow.match import Match
 from agent.openflow.messages import FlowModCommand
+from drivers.abilities import SoftwareReason
+from tests.admin.agents import HalfSoftwareDriver
 from tests.admin.web.clients import WebCase
 
 
@@ -38,6 +40,14 @@ class MetricsTests(WebCase):
         for state, count in (("installed", 1), ("degraded", 1), ("pending", 1), ("ghost", 0)):
             self.assertEqual(self.sample("rules", state=state, **of), count)
         self.assertEqual(self.sample("groups_in_flight", bridge="br0"), 1)
+
+    def test_software(self) -> None:
+        """Rules in software are counted by reason."""
+        texts = ("a", "b", "c")
+        reasons = {n: SoftwareReason("X" if n else "Y", text) for n, text in enumerate(texts)}
+        self.switch.driver = HalfSoftwareDriver(reasons)
+        for reason, count in (("X", 2), ("Y", 1)):
+            self.assertEqual(self.sample("software_rules", bridge="br0", reason=reason), count)
 
     def test_operations(self) -> None:
         """Operations are counted by kind, result and duration."""
