@@ -127,6 +127,22 @@ class Pipeline:
         packet = parse(frame, number, self.frag_handling is NX_MATCH)
         self.enter(Run(self, packet, number))
 
+    def resume(self, frame: bytes, in_port: int, table_id: int, counted: bool) -> None:
+        """Go on with a packet that hardware has taken through the tables before this one.
+
+        :param frame: the packet as it is by now.
+        :param counted: whether the rule that it hits here, and the table, have counted it.
+        """
+        packet = parse(frame, in_port, self.frag_handling is NX_MATCH)
+        rule = self.tables[table_id].lookup(packet.key) if counted else None
+        if rule is not None:
+            # It is counted on the way.
+            rule.counters.packets -= 1
+            rule.counters.bytes -= len(frame)
+            self._lookups[table_id] -= 1
+            self._matches[table_id] -= 1
+        self.process(Run(self, packet, in_port), table_id, packet.key)
+
     def packet_out(self, data: bytes, in_port: int, actions: Actions) -> None:
         """See :meth:`drivers.interfaces.IDriver.packet_out`."""
         packet = parse(data, in_port, self.frag_handling is NX_MATCH)

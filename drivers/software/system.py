@@ -17,6 +17,7 @@ from typing import Any, Final
 
 SIOCGIFFLAGS: Final = 0x8913
 SIOCSIFFLAGS: Final = 0x8914
+SIOCGIFINDEX: Final = 0x8933
 SIOCETHTOOL: Final = 0x8946
 
 _REQUEST: Final = Struct("@16sP16x")

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from drivers.software.device import DevicePort, PortError
 from drivers.software.link import IFF_UP, Link
-from drivers.software.system import SIOCGIFFLAGS, SIOCSIFFLAGS, System
+from drivers.software.system import SIOCGIFFLAGS, SIOCGIFINDEX, SIOCSIFFLAGS, System
 
 CLONE_DEVICE: Final = "/dev/net/tun"
 TUNSETIFF: Final = 0x400454CA
@@ -42,27 +42,37 @@ MAKE_AGAIN: Final = 1.0
 
 _flags = Struct("16sH22x")
 """``struct ifreq`` with flags."""
+_index = Struct("=16si20x")
+"""``struct ifreq`` with the number of a device."""
 
 
 class Tap:
     """A TAP device, which is there until :meth:`close`.
 
-    :raises OSError: when it cannot be made.
+    :ivar name: what it is called.
+    :ivar index: the device's number.
     """
 
     def __init__(self, system: System, name: str) -> None:
+        """Make it.
+
+        :param name: what it is to be called; for ``%d`` the kernel puts a number that is free.
+        :raises OSError: when it cannot be made.
+        """
         self._system = system
         self._descriptor = system.open(CLONE_DEVICE)
         try:
             request = _flags.pack(name.encode(), IFF_TAP | IFF_NO_PI)
-            system.ioctl(self._descriptor, TUNSETIFF, request)
-            self._bring_up(name)
+            given = _flags.unpack(system.ioctl(self._descriptor, TUNSETIFF, request))[0]
+            self.name: str = given.rstrip(b"\0").decode()
+            self.index = self._bring_up(self.name)
         except BaseException:
             system.close(self._descriptor)
             raise
         self._buffer = memoryview(bytearray(MAX_FRAME))
 
-    def _bring_up(self, name: str) -> None:
+    def _bring_up(self, name: str) -> int:
+        """Returns its number."""
         anywhere = self._system.socket(socket.AF_INET, socket.SOCK_DGRAM, 0)
         try:
             request = _flags.pack(name.encode(), 0)
@@ -71,6 +81,11 @@ class Tap:
             if not flags & IFF_UP:
                 request = _flags.pack(name.encode(), flags | IFF_UP)
                 self._system.ioctl(anywhere.fileno(), SIOCSIFFLAGS, request)
+            request = _index.pack(name.encode(), 0)
+            found: int = _index.unpack(
+                self._system.ioctl(anywhere.fileno(), SIOCGIFINDEX, request)
+            )[1]
+            return found
         finally:
             anywhere.close()
 

@@ -1,7 +1,8 @@
 """What rules can be made of with this driver: what it tells the agent of itself.
 
 What is listed here can be done in some rules, not in each: :mod:`drivers.tcflower.translate`
-refuses single rules for more reasons than a table of fields and actions has room for.
+refuses single rules for more reasons than a table of fields and actions has room for, unless the
+software does what the kernel cannot; then everything is possible that is with the software driver.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
+import attrs
+
 from agent.openflow import actions as of
 from agent.openflow import nx_actions as nx
 from agent.openflow.actions import Action
 from agent.openflow.fields import Field
 from agent.openflow.group_messages import GroupType
 from agent.openflow.messages import Port
-from drivers.interfaces import RESERVED_PORTS
-from drivers.software.program import SET_ACTIONS as SOFTWARE_SET_ACTIONS
+from drivers.interfaces import ALL_FIELDS, RESERVED_PORTS
+from drivers.software import program
 from drivers.tcflower.keys import MATCHED
 from drivers.tcflower.rewrite import CHANGES
 
@@ -42,7 +45,7 @@ ACTIONS: Final[frozenset[type[Action]]] = frozenset(CHANGES) | {
 }
 """The kinds of actions that rules can have."""
 
-SET_ACTIONS: Final = ACTIONS & SOFTWARE_SET_ACTIONS
+SET_ACTIONS: Final = ACTIONS & program.SET_ACTIONS
 """Those which an action set, and so a bucket, can have."""
 
 INSTRUCTIONS: Final[frozenset[type]] = frozenset(
@@ -55,3 +58,46 @@ RESERVED: Final = RESERVED_PORTS - {Port.CONTROLLER}
 
 GROUP_TYPES: Final = frozenset({GroupType.ALL, GroupType.INDIRECT, GroupType.FF})
 """The types of groups."""
+
+
+@attrs.frozen
+class Abilities:
+    """All of that, with what the software adds.
+
+    :ivar software: whether packets come to the software.
+    :ivar fallback: whether it executes what flower cannot express.
+    """
+
+    software: bool
+    fallback: bool
+    matchable: int = MATCHABLE
+    actions: frozenset[type[Action]] = ACTIONS
+    set_actions: frozenset[type[Action]] = SET_ACTIONS
+    instructions: frozenset[type] = INSTRUCTIONS
+    reserved: frozenset[int] = RESERVED
+    group_types: frozenset[int] = GROUP_TYPES
+    watch_types: frozenset[int] = frozenset({GroupType.FF})
+
+    @classmethod
+    def of(cls, software: bool, fallback: bool) -> Abilities:
+        """What there is; ``fallback`` needs ``software``."""
+        if fallback:
+            return cls(
+                software,
+                fallback,
+                ALL_FIELDS,
+                program.ACTIONS,
+                program.SET_ACTIONS,
+                program.INSTRUCTIONS,
+                program.RESERVED,
+                frozenset(GroupType),
+                frozenset({GroupType.SELECT, GroupType.FF}),
+            )
+        if software:
+            return cls(
+                software,
+                fallback,
+                actions=ACTIONS | {nx.ControllerAction},
+                reserved=RESERVED | {Port.CONTROLLER},
+            )
+        return cls(software, fallback)

@@ -5,13 +5,16 @@ All ports of a bridge share one ingress block, in which the rules are flower fil
 (:mod:`drivers.tcflower.netlink`); an operation is complete when the kernel has confirmed all its
 filters, and, with ``skip_sw``, when the kernel says that they are in hardware.
 
+What the kernel does not do itself it hands to the software (:mod:`drivers.tcflower.upcall`), which
+takes a packet through the same tables from there on.
+
 What a bridge has in the kernel is programmed by :mod:`drivers.tcflower.rules`, looked after by
 :mod:`drivers.tcflower.devices` and read by :mod:`drivers.tcflower.counting`.
 
 Options::
 
     mode = "both"               # skip_hw: only in software; skip_sw: only in hardware
-    unsupported = "reject"      # what flower cannot express is refused
+    unsupported = "reject"      # what flower cannot express is refused; fallback: software does it
     keep_rules = false          # whether filters stay, and forward, when the agent has stopped
     left_rules = "adopt"        # what an earlier run has left forwards until rules claim it
     adopt_seconds = 30          # from the first rule on; what was not claimed by then is removed
@@ -23,6 +26,7 @@ Options::
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -32,7 +36,7 @@ from zope.interface import implementer
 
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
-from drivers.abilities import IChecking, ILeftovers
+from drivers.abilities import IChecking, ILeftovers, ISoftwareRules, SoftwareReason
 from drivers.interfaces import (
     Capabilities,
     Entry,
@@ -41,6 +45,7 @@ from drivers.interfaces import (
     IOperation,
     IRule,
     OperationKind,
+    OptionError,
     TableCapabilities,
     TableCounters,
     Target,
@@ -51,17 +56,11 @@ from drivers.software.datapath import Datapath
 from drivers.software.pipeline import Pipeline as Packets
 from drivers.software.ports import Ports
 from drivers.software.system import System
-from drivers.tcflower.abilities import (
-    ACTIONS,
-    GROUP_TYPES,
-    INSTRUCTIONS,
-    MATCHABLE,
-    RESERVED,
-    SET_ACTIONS,
-)
+from drivers.tcflower.abilities import Abilities
 from drivers.tcflower.changes import Block
 from drivers.tcflower.check import Checker, slices
 from drivers.tcflower.counting import Counting
+from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.devices import Devices
 from drivers.tcflower.filters import BOTH, FilterFlags
 from drivers.tcflower.guard import Guard
@@ -73,6 +72,7 @@ from drivers.tcflower.policers import MAX_METERS, Policers
 from drivers.tcflower.ports import TcPort, make_ports
 from drivers.tcflower.rules import Rules
 from drivers.tcflower.tables import TableCounting
+from drivers.tcflower.upcall import MAX_PORTS, Upcall
 
 MAX_GROUPS: Final = 1_000_000
 
@@ -81,6 +81,10 @@ MODES: Final = {
     "skip_hw": FilterFlags.SKIP_HW,
     "skip_sw": FilterFlags.SKIP_SW,
 }
+POLICIES: Final = ("reject", "fallback")
+"""What becomes of rules that flower cannot express."""
+SHOWN_REASONS: Final = 20
+"""How many reasons for what is in software are shown, the most frequent first."""
 DEFAULT_TABLES: Final = 16
 DEFAULT_SIZE: Final = 100_000
 
@@ -90,7 +94,7 @@ def block_of(bridge: str) -> int:
     return 0x0F000000 | zlib.crc32(bridge.encode()) & 0xFFFFFF
 
 
-@implementer(IDriver, IChecking, ILeftovers)
+@implementer(IDriver, IChecking, ILeftovers, ISoftwareRules)
 class TcFlowerDriver(Datapath):
     """See the module."""
 
@@ -109,6 +113,7 @@ class TcFlowerDriver(Datapath):
         self,
         tables: Sequence[TableCapabilities],
         ports: Ports,
+        abilities: Abilities,
         flags: FilterFlags,
         keep_rules: bool,
         restore: bool,
@@ -119,10 +124,11 @@ class TcFlowerDriver(Datapath):
         capabilities = Capabilities(
             tables=tuple(tables),
             hardware="Linux tc flower",
-            reserved_ports=RESERVED,
-            group_types=GROUP_TYPES,
+            reserved_ports=abilities.reserved,
+            group_types=abilities.group_types,
             max_groups=MAX_GROUPS,
-            bucket_actions=SET_ACTIONS,
+            bucket_actions=abilities.set_actions,
+            watch_types=abilities.watch_types,
             max_meters=MAX_METERS,
             max_bands=MAX_BANDS,
             band_types=BAND_TYPES,
@@ -131,6 +137,7 @@ class TcFlowerDriver(Datapath):
         self._tables: dict[int, Classifier[IRule]] = {t.table_id: Classifier() for t in tables}
         super().__init__(capabilities, Packets(self._tables, ports))
         self._tc_ports = [cast(TcPort, port) for port in ports]
+        self._abilities = abilities
         self._flags = flags
         self._keep = keep_rules
         self._restore = restore
@@ -139,6 +146,7 @@ class TcFlowerDriver(Datapath):
         self._system = system
         self._requests = Pipeline(system)
         self._dumper = Dumper(system)
+        self._cpu = Cpu(system, self._arrived) if abilities.software else None
 
     # Life.
 
@@ -149,6 +157,12 @@ class TcFlowerDriver(Datapath):
             text says what is missing.
         """
         super().start(host)
+        if self._cpu is not None:
+            try:
+                self._cpu.open(host.reactor)
+            except BaseException:
+                super().stop()
+                raise
         block = Block(block_of(host.name), self._requests)
         self._block = block.number
         ports = self._tc_ports
@@ -156,7 +170,16 @@ class TcFlowerDriver(Datapath):
         self._policers = Policers(block, self._flags, host, self._system, self.set_numbered)
         meters = self._policers.actions
         self._rules = Rules(
-            block, ports, self._tables, tables, self._flags, host, meters, self._patience
+            block,
+            ports,
+            self._tables,
+            tables,
+            self._flags,
+            host,
+            meters,
+            self._patience,
+            self._cpu,
+            self._abilities.fallback,
         )
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
@@ -185,23 +208,29 @@ class TcFlowerDriver(Datapath):
                 )
             )
         except BaseException:
-            self._dumper.close()
-            self._requests.close()
+            self._close()
             super().stop()
             raise
         self._devices.watch(lambda: self._guard.suspect(None))
+        if self._cpu is not None:
+            self._cpu.watch(self._requests, self._rules.look_at_ground)
 
     def stop(self) -> Deferred[None]:
         """Let the devices go, with or without the filters."""
         self._guard.close()
         self._checker.stop()
         self._worker.stop()
-        self._requests.close()
-        self._dumper.close()
+        self._close()
         self._rules.stop()
         self._devices.stop(self._keep)
         stopped = self._policers.stop(self._keep)
         return stopped.addCallback(lambda _: super(TcFlowerDriver, self).stop())
+
+    def _close(self) -> None:
+        self._requests.close()
+        self._dumper.close()
+        if self._cpu is not None:
+            self._cpu.close()
 
     # Operations.
 
@@ -232,6 +261,21 @@ class TcFlowerDriver(Datapath):
         desc = super().port_mod(port_no, config, mask)
         self._rules.ports_changed()
         return desc
+
+    # Packets.
+
+    def _arrived(self, packet: Upcall) -> None:
+        """The kernel hands a packet over."""
+        if packet.place < len(self._tc_ports):
+            port = self._tc_ports[packet.place]
+            if not port.closed:
+                self.pipeline.resume(
+                    packet.frame, port.number, packet.table_id, counted=packet.counted
+                )
+
+    def software_reasons(self) -> Mapping[int, SoftwareReason]:
+        """See :class:`drivers.abilities.ISoftwareRules`."""
+        return self._rules.installer.entries.in_software
 
     # Statistics.
 
@@ -268,6 +312,21 @@ class TcFlowerDriver(Datapath):
             "requests": self._requests.sent,
             "lost answers": self._requests.lost,
             "waiting": self._requests.pending,
+            **self._show_software(),
+        }
+
+    def _show_software(self) -> Mapping[str, object]:
+        """How much the software does, and why."""
+        if self._cpu is None:
+            return {}
+        reasons = self.software_reasons()
+        common = Counter(reason.text for reason in reasons.values()).most_common(SHOWN_REASONS)
+        return {
+            "in software": len(reasons),
+            "reasons": "; ".join(f"{text} ({count})" for text, count in common),
+            "device of the software": self._cpu.name,
+            "packets to the software": self._cpu.handled,
+            "of these dropped": self._cpu.dropped,
         }
 
 
@@ -277,7 +336,7 @@ def create(
     """See :meth:`drivers.plugin.IDriverFactory.create`."""
     given = Options(options)
     mode = given.one_of("mode", tuple(MODES), "both")
-    given.one_of("unsupported", ("reject",), "reject")
+    unsupported = given.one_of("unsupported", POLICIES, POLICIES[0])
     keep = given.flag("keep_rules", False)
     restore = given.one_of("lost", ("restore", "degrade"), "restore") == "restore"
     adopt = given.one_of("left_rules", ("adopt", "remove"), "adopt") == "adopt"
@@ -285,15 +344,24 @@ def create(
     count = given.integer("tables", 1, 254, DEFAULT_TABLES)
     size = given.integer("size", 1, 1 << 24, DEFAULT_SIZE)
     given.finish()
+    if mode == "skip_sw" and unsupported != "reject":
+        raise OptionError(
+            "unsupported",
+            unsupported,
+            'must be "reject" with mode = "skip_sw": nothing is to be done in software',
+        )
+    if len(ports) > MAX_PORTS:
+        raise OptionError("port", len(ports), f"at most {MAX_PORTS} with this driver")
+    abilities = Abilities.of(software=mode != "skip_sw", fallback=unsupported == "fallback")
     offered = [
         TableCapabilities(
             table_id,
             f"table{table_id}",
             size,
-            match_mask=MATCHABLE,
-            actions=ACTIONS,
-            write_actions=SET_ACTIONS,
-            instructions=INSTRUCTIONS,
+            match_mask=abilities.matchable,
+            actions=abilities.actions,
+            write_actions=abilities.set_actions,
+            instructions=abilities.instructions,
         )
         for table_id in range(count)
     ]
@@ -301,6 +369,7 @@ def create(
     return TcFlowerDriver(
         restricted(offered, tables),
         make_ports(ports, system),
+        abilities,
         MODES[mode],
         keep,
         restore,

@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 
 from agent.packet.protocols import ETH_HEADER_LEN
+from drivers.abilities import SoftwareReason
 from drivers.interfaces import Counters, IRule
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.filters import Filter, FilterFlags, Filters
@@ -110,13 +111,23 @@ class Entry:
         return sum(slot.total for slot in self.slots)
 
 
+def counters_of(rule: IRule, translation: Translation) -> Counters:
+    """What the filters of a rule count for: the rule, unless the software counts what they hand
+    it."""
+    return Counters() if translation.upcall else rule.counters
+
+
 _NONE: Final[Mapping[int, Slot]] = {}
 
 
 class Entries:
-    """The rules that are in a block, by their handles, and their filters, by keys."""
+    """The rules that are in a block, by their handles, and their filters, by keys.
+
+    :ivar in_software: why the software executes a rule, by its handle.
+    """
 
     def __init__(self) -> None:
+        self.in_software: dict[int, SoftwareReason] = {}
         self._entries: dict[int, Entry] = {}
         self._places: dict[tuple[int, int], dict[int, Slot]] = {}
         self._gone: Counter[int] = Counter()
@@ -156,6 +167,8 @@ class Entries:
     def put(self, entry: Entry) -> None:
         """There is a new one."""
         self._entries[entry.rule.handle] = entry
+        if entry.translation is not None and entry.translation.reason is not None:
+            self.in_software[entry.rule.handle] = entry.translation.reason
         for slot in entry.slots:
             self._places.setdefault(slot.key[:2], {})[slot.key[2]] = slot
 
@@ -169,6 +182,7 @@ class Entries:
         """There is one less."""
         self._entries.pop(entry.rule.handle, None)
         self._gone[entry.rule.table_id] += entry.matched
+        self.in_software.pop(entry.rule.handle, None)
         for slot in entry.slots:
             place = slot.key[:2]
             there = self._places.get(place, {})

@@ -35,7 +35,10 @@ class Split(Exception):
 
 
 class ToSoftware(Exception):
-    """It is the software that has to execute the rule, on the packets in question."""
+    """It is the software that has to execute the rule, on the packets in question.
+
+    Its text says what for.
+    """
 
 
 @attrs.frozen

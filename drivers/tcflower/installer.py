@@ -17,7 +17,7 @@ from drivers.interfaces import IRule
 from drivers.tcflower.changes import Block, Done, Refusal, Step
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.ends import Ends
-from drivers.tcflower.entries import Entries, Entry, Handles, Slot, placed
+from drivers.tcflower.entries import Entries, Entry, Handles, Slot, counters_of, placed
 from drivers.tcflower.filters import FilterFlags
 from drivers.tcflower.found import RULE_BITS
 from drivers.tcflower.left import Left
@@ -90,7 +90,8 @@ class Installer:
             answers.append(None)
         cookie = self._block.cookie(rule.handle)
         filters = wanted.filters(chain)
-        pairs, gone = placed(filters, before, self._handles, self._flags, cookie, rule.counters)
+        counters = counters_of(rule, wanted)
+        pairs, gone = placed(filters, before, self._handles, self._flags, cookie, counters)
         entry.slots = tuple(
             self._claimed(slot) if former is None else slot for slot, former in pairs
         )
@@ -117,7 +118,7 @@ class Installer:
         slot = Slot(
             (*template.place, handle),
             lambda: template.filter(handle, cookie, match),
-            rule.counters,
+            counters_of(rule, wanted),
             flags=self._where,
         )
         entry = Entry(rule, (slot,), wanted)

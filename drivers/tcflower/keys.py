@@ -6,7 +6,10 @@ disjoint, so that a packet hits one of them at most, and their order does not ma
 
 What flower cannot compare is refused with the error that says which field it is; or the filters are
 made so *wide* that they leave it out, for a rule whose packets are handed to the software, which
-looks at the rest.
+looks at the rest.  The kernel refuses two filters of one place that compare the same, as those of
+rules do which differ only in what is left out.  So these compare something besides which is true of
+every packet and differs with what was left out: that some bits of ``ct_labels`` are zero, for no
+packet here has been through connection tracking.
 
 Three fields are compared a little less exactly than elsewhere:  ``eth_type`` is not looked for
 behind an LLC header (SNAP); what ARP is about is seen in requests and replies alone; and where both
@@ -18,6 +21,7 @@ Source: Linux, ``net/sched/cls_flower.c`` and ``net/core/flow_dissector.c``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2s
 from itertools import product
 from typing import Final
 
@@ -31,7 +35,7 @@ from agent.openflow.errors import (
     ErrorCode,
     OpenFlowError,
 )
-from agent.openflow.fields import FIELDS, Field
+from agent.openflow.fields import FIELDS, KEY_BITS, Field
 from agent.openflow.match import Match
 from drivers.tcflower.filters import KEYS, KeyFlags, Keys, make_keys
 
@@ -127,21 +131,34 @@ class _Matching:
     :ivar match: the match.
     :ivar wide: whether to leave out what there is no key for.
     :ivar left: the bits of the match that nothing compares yet.
+    :ivar lost: those that nothing will.
     :ivar values: what is the same in all filters.
     """
 
     match: Match
     wide: bool
     left: int
+    lost: int = 0
     values: Values = attrs.Factory(dict)
 
-    def refuse(self, code: ErrorCode, text: str) -> None:
+    def refuse(self, code: ErrorCode, bits: int, text: str) -> None:
         """Flower cannot compare something.
 
+        :param bits: where it is in a flow key.
         :raises OpenFlowError: unless that shall be left out.
         """
         if not self.wide:
             raise OpenFlowError(code, f"tc flower {text}")
+        self.lost |= bits
+
+    def told_apart(self) -> Values:
+        """What tells wide filters apart that are for different rules."""
+        lost = self.lost & self.match.mask
+        if not lost:
+            return {}
+        size = KEY_BITS // 8
+        left_out = lost.to_bytes(size, "big") + (self.match.value & lost).to_bytes(size, "big")
+        return {"ct_labels": (0, int.from_bytes(blake2s(left_out, digest_size=16).digest()) or 1)}
 
     def take(self, field: Field) -> tuple[int, int]:
         """The value and the mask of a field which is compared from now on."""
@@ -156,10 +173,11 @@ class _Matching:
         kind = KEYS[name]
         limit = (1 << kind.bits) - 1
         if value & ~limit:
-            self.refuse(MATCH_BAD_VALUE, f"compares {kind.bits} bits of {field.name}")
+            what = f"compares {kind.bits} bits of {field.name}"
+            self.refuse(MATCH_BAD_VALUE, field.mask, what)
             return
         if mask & limit != limit and kind.mask_attr is None:
-            self.refuse(MATCH_BAD_MASK, f"cannot mask {field.name}")
+            self.refuse(MATCH_BAD_MASK, field.mask, f"cannot mask {field.name}")
             return
         self.values[name] = value, mask & limit
 
@@ -189,7 +207,7 @@ def keys_of(
             if value and wide:
                 return ()
             if value:
-                matching.refuse(BAD_FIELD, f"cannot match {field.name}")
+                matching.refuse(BAD_FIELD, field.mask, f"cannot match {field.name}")
             matching.take(field)
     for field, name in _LINK.items():
         matching.compare(field, name)
@@ -206,9 +224,10 @@ def keys_of(
     devices = _devices(matching, ports)
     if matching.left:
         names = [field.name for field in FIELDS.values() if field.mask & matching.left]
-        matching.refuse(BAD_FIELD, f"cannot match {names[0]}")
+        matching.refuse(BAD_FIELD, matching.left, f"cannot match {names[0]}")
+    common = matching.values | matching.told_apart()
     return tuple(
-        Where(device, make_keys(matching.values | tag | fragment))
+        Where(device, make_keys(common | tag | fragment))
         for device, tag, fragment in product(devices, tags, fragments)
     )
 
@@ -219,10 +238,11 @@ def _eth_type(matching: _Matching) -> int | None:
     if not mask:
         return None
     if mask != f.ETH_TYPE.limit:
-        matching.refuse(MATCH_BAD_MASK, "cannot mask eth_type")
+        matching.refuse(MATCH_BAD_MASK, f.ETH_TYPE.mask, "cannot mask eth_type")
         return None
     if value < ETH_TYPE_MIN or value in TPIDS:
-        matching.refuse(MATCH_BAD_VALUE, f"cannot match eth_type {value:#06x}")
+        what = f"cannot match eth_type {value:#06x}"
+        matching.refuse(MATCH_BAD_VALUE, f.ETH_TYPE.mask, what)
         return None
     return value
 
@@ -232,7 +252,7 @@ def _layers(matching: _Matching, eth_type: int) -> list[Values]:
     if eth_type == _ARP:
         value, mask = matching.match.get(f.ARP_OP)
         if mask and value not in _ARP_OPS:
-            matching.refuse(MATCH_BAD_VALUE, f"cannot match arp_op {value}")
+            matching.refuse(MATCH_BAD_VALUE, f.ARP_OP.mask, f"cannot match arp_op {value}")
             return [{}]
     for field, name in _NETWORK.get(eth_type, {}).items():
         matching.compare(field, name)
@@ -286,12 +306,12 @@ def _tags(matching: _Matching) -> Iterator[_Tag]:
         if mask & _VID == _VID:
             vid = value & _VID
         else:
-            matching.refuse(MATCH_BAD_MASK, "cannot mask vlan_vid")
+            matching.refuse(MATCH_BAD_MASK, f.VLAN_TCI.mask, "cannot mask vlan_vid")
     if mask >> _PCP_SHIFT:
         if mask >> _PCP_SHIFT == f.VLAN_PCP.limit:
             pcp = value >> _PCP_SHIFT
         else:
-            matching.refuse(MATCH_BAD_MASK, "cannot mask vlan_pcp")
+            matching.refuse(MATCH_BAD_MASK, f.VLAN_TCI.mask, "cannot mask vlan_pcp")
     yield _Tag(True, vid, pcp)
 
 
@@ -333,6 +353,6 @@ def _devices(matching: _Matching, ports: Mapping[int, str]) -> list[str]:
     if not mask:
         return [""]
     if mask not in (f.IN_PORT.limit, _NX_IN_PORT):
-        matching.refuse(MATCH_BAD_MASK, "cannot mask in_port")
+        matching.refuse(MATCH_BAD_MASK, f.IN_PORT.mask, "cannot mask in_port")
         return [""]
     return [name for number, name in ports.items() if number & mask == value]

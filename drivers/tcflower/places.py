@@ -39,6 +39,8 @@ TABLES: Final = 255
 """How many tables there can be: 0 to 254."""
 LOW_CHAINS: Final = 256
 """What is added to a table's number for the chain of its lowest priorities."""
+UPCALL_CHAIN: Final = 512
+"""The chain from which packets go to the software (:mod:`drivers.tcflower.upcall`)."""
 FREE_CHAINS: Final = 1024
 """The first chain that is no table's."""
 MAX_CHAIN: Final = (1 << 28) - 1

@@ -26,6 +26,8 @@ from drivers.tcflower.pack import HEADER, NLM_F_ACK, NLM_F_REQUEST
 from drivers.tcflower.view import PortView
 
 IFLA_STATS64: Final = 23
+TX_DROPPED: Final = 7
+"""Where the number of packets is that a device did not take to send, in what is below."""
 _stats = Struct("=14Q")
 """rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped,
 multicast, collisions, rx_length_errors, rx_over_errors, rx_crc_errors, rx_frame_errors."""
@@ -94,25 +96,32 @@ class TcPort(NetdevPort):
         :param data: has a RTM_NEWLINK of the given length at the given place.
         """
         stats = self.stats()
-        for number, begin, end in attributes(data, at + HEADER.size + IFINFOMSG.size, at + length):
-            if number == IFLA_STATS64 and end - begin >= _stats.size:
-                found = _stats.unpack_from(data, begin)
-                return attrs.evolve(
-                    stats,
-                    rx_packets=found[0],
-                    tx_packets=found[1],
-                    rx_bytes=found[2],
-                    tx_bytes=found[3],
-                    rx_errors=found[4],
-                    tx_errors=found[5],
-                    rx_dropped=found[6],
-                    tx_dropped=found[7],
-                    collisions=found[9],
-                    rx_over_err=found[11],
-                    rx_crc_err=found[12],
-                    rx_frame_err=found[13],
-                )
-        return stats
+        found = device_stats(data, at, length)
+        if found is None:
+            return stats
+        return attrs.evolve(
+            stats,
+            rx_packets=found[0],
+            tx_packets=found[1],
+            rx_bytes=found[2],
+            tx_bytes=found[3],
+            rx_errors=found[4],
+            tx_errors=found[5],
+            rx_dropped=found[6],
+            tx_dropped=found[TX_DROPPED],
+            collisions=found[9],
+            rx_over_err=found[11],
+            rx_crc_err=found[12],
+            rx_frame_err=found[13],
+        )
+
+
+def device_stats(data: bytes, at: int, length: int) -> tuple[int, ...] | None:
+    """What a RTM_NEWLINK says that its device has counted: see ``_stats``; None: nothing."""
+    for number, begin, end in attributes(data, at + HEADER.size + IFINFOMSG.size, at + length):
+        if number == IFLA_STATS64 and end - begin >= _stats.size:
+            return _stats.unpack_from(data, begin)
+    return None
 
 
 def ask_for_device(ifindex: int, sequence: int) -> bytes:

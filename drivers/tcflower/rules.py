@@ -17,11 +17,12 @@ from twisted.logger import Logger
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from agent.packet.classifier import Classifier
 from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapabilities
-from drivers.tcflower.actions import SHOT, Gact, Policer, TcAction
+from drivers.tcflower.actions import Policer
 from drivers.tcflower.changes import Block, Refusal
+from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
-from drivers.tcflower.ground import Ground
+from drivers.tcflower.ground import Ground, Site
 from drivers.tcflower.installer import Installer
 from drivers.tcflower.left import Left
 from drivers.tcflower.netlink import explain
@@ -30,16 +31,11 @@ from drivers.tcflower.ports import TcPort
 from drivers.tcflower.template import Templates
 from drivers.tcflower.translate import Translation, translate
 from drivers.tcflower.turns import Turns
-from drivers.tcflower.view import View
+from drivers.tcflower.upcall import to_software
+from drivers.tcflower.view import View, dropped
 
 Tables = Mapping[int, Classifier[IRule]]
-"""The rules that are in the kernel, for packet-outs, by the number of their table."""
-
-
-def dropped(table_id: int, counted: bool) -> tuple[TcAction, ...]:
-    """What becomes of packets that the kernel cannot handle: those whose TTL has ended, and first
-    fragments whose checksum covers the others."""
-    return (Gact(SHOT),)
+"""What the software goes by: the rules that are in the kernel, by the number of their table."""
 
 
 class Rules:
@@ -63,20 +59,27 @@ class Rules:
         host: IDriverHost,
         meters: Mapping[int, Policer],
         patience: float,
+        cpu: Cpu | None,
+        fallback: bool,
     ) -> None:
         """Begin without any, with the ports as they are.
 
         :param meters: what filters name meters by, by number; those that a rule names are there.
         :param patience: seconds from the first rule until what is left of an earlier run goes.
+        :param cpu: by what packets come to the software; None: none do.
+        :param fallback: whether the software executes what flower cannot express.
         """
         self.installer = Installer(block, flags, host.now)
-        self.ground = Ground(_closed(ports), flags, block.cookie(0))
         self.refused = 0
         self._block = block
         self._ports = ports
+        self._cpu = cpu
+        self._fallback = fallback
+        self._upcall = dropped if cpu is None else to_software
         self._tables = tables
         self._sizes = {table.table_id: table.max_entries for table in sizes}
         self._host = host
+        self.ground = Ground(self._site(), flags, block.cookie(0))
         self._entries = self.installer.entries
         self._groups: dict[int, IGroup] = {}
         self._meters = meters
@@ -210,10 +213,10 @@ class Rules:
 
         :raises OpenFlowError: when it cannot be there.
         """
-        if rule.priority > MAX_PRIORITY:
+        if rule.priority > MAX_PRIORITY and self._cpu is None:
             # It outputs to NORMAL, and the like.
             raise OpenFlowError(BAD_OUT_PORT, "tc flower cannot do what the agent itself asks for")
-        return translate(rule, self._view)
+        return translate(rule, self._view, self._fallback)
 
     def _install(self, one: Filter) -> None:
         """Have a filter that is no rule's."""
@@ -231,13 +234,17 @@ class Rules:
         if self._turn is None:
             self._turn = self._host.reactor.callLater(0, self._look_again)
 
-    def _look_again(self) -> None:
-        self._turn = None
-        install, remove = self.ground.change(_closed(self._ports))
+    def look_at_ground(self) -> None:
+        """See whether what is there besides rules is still as it should be, and change it."""
+        install, remove = self.ground.change(self._site())
         for one in install:
             self._install(one)
         for one in remove:
             self._block.remove(one.place, self._ground_answered)
+
+    def _look_again(self) -> None:
+        self._turn = None
+        self.look_at_ground()
         view = self._seen()
         if view == self._view:
             return
@@ -251,7 +258,17 @@ class Rules:
         # What was translated with another view holds no more.
         self._templates.clear()
         views = {port.number: port.view() for port in self._ports if port.ifindex}
-        return View(views, self._groups, self._meters, upcall=dropped)
+        return View(views, self._groups, self._meters, upcall=self._upcall)
+
+    def _site(self) -> Site:
+        """What the filters that are no rule's depend on, as it is now."""
+        there = [(place, port) for place, port in enumerate(self._ports) if port.ifindex]
+        return Site(
+            {port.name: port.ifindex for _, port in there if port.closed},
+            {port.name: (place, port.ifindex) for place, port in there},
+            None if self._cpu is None else self._cpu.index,
+            self._cpu is not None and self._host.miss_to_controller,
+        )
 
     def _again(self, handle: int, ready: Callable[[], None]) -> None:
         """Translate a rule again when nothing else is done to it, if it is still there then."""
@@ -357,8 +374,3 @@ class Rules:
             installed(None)
         else:
             self.installer.install(entry.rule, entry.translation, entry, installed)
-
-
-def _closed(ports: Sequence[TcPort]) -> dict[str, int]:
-    """The devices from which nothing is taken."""
-    return {port.name: port.ifindex for port in ports if port.closed and port.ifindex}

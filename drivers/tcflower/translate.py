@@ -1,12 +1,12 @@
 """Rules of OpenFlow as filters of flower.
 
 :func:`translate` says what the filters of a rule are, or why there can be none: it raises the error
-that OpenFlow has for it.  :func:`fall_back` says what the filters of such a rule are where the
-software executes it: they hand it every packet that the rule could be hit by.  As these stand where
-the rule would, no packet comes to a lower rule that a higher one in the software would have taken;
-the software looks it up in the same table once more, for the filters may be wider than the match.
+that OpenFlow has for it.  Or it falls back: the software executes the rule, and its filters hand it
+every packet that the rule could be hit by.  As these stand where the rule would, no packet comes to
+a lower rule that a higher one in the software would have taken; the software looks it up in the
+same table once more, for the filters may be wider than the match.
 
-Both are functions: nothing here is remembered, read or sent.  What they depend on besides the rule
+It is a function: nothing here is remembered, read or sent.  What it depends on besides the rule
 is in the :class:`~drivers.tcflower.view.View`, and the :class:`Translation` says which parts of it.
 """
 
@@ -16,8 +16,9 @@ from typing import Final
 
 import attrs
 
-from agent.openflow.errors import TOO_MANY, OpenFlowError
-from agent.openflow.fields import IN_PORT
+from agent.openflow.errors import BAD_FIELD, TOO_MANY, OpenFlowError
+from agent.openflow.fields import IN_PORT, TUN_DST, TUN_SRC, TUNNEL_ID
+from drivers.abilities import SoftwareReason
 from drivers.interfaces import IRule
 from drivers.tcflower.actions import Gact, TcAction, goto_chain
 from drivers.tcflower.facts import Facts, Split, ToSoftware
@@ -26,10 +27,11 @@ from drivers.tcflower.keys import Where, keys_of
 from drivers.tcflower.perform import Uses, perform
 from drivers.tcflower.places import MAX_PRIORITY, place
 from drivers.tcflower.tails import Tail
-from drivers.tcflower.view import View
+from drivers.tcflower.view import View, dropped
 
 MAX_CASES: Final = 512
 """How many kinds of packets a rule may have to tell apart."""
+HIDDEN: Final = SoftwareReason("the agent's own", "the agent's own rules are not for the kernel")
 
 
 @attrs.frozen
@@ -41,7 +43,7 @@ class Translation:
     :ivar actions: what they do; empty: they go to the chain of :attr:`tail`.
     :ivar tail: where the rule ends, if it has to tell packets apart.
     :ivar upcall: whether every packet is handed to the software, which counts it then.
-    :ivar reason: why, if the kernel should have done it; empty otherwise.
+    :ivar reason: why, if so.
     :ivar ports: whether the rule has to be translated again when a port changes.
     :ivar groups: the groups that matter likewise.
     :ivar meters: the meters that matter likewise.
@@ -53,7 +55,7 @@ class Translation:
     actions: tuple[TcAction, ...] = ()
     tail: Tail = ()
     upcall: bool = False
-    reason: str = ""
+    reason: SoftwareReason | None = None
     ports: bool = False
     groups: frozenset[int] = frozenset()
     meters: frozenset[int] = frozenset()
@@ -73,24 +75,35 @@ class Translation:
 class _Leaf:
     """Packets of which enough is known.
 
-    :ivar upcall: whether the software has to do it.
+    :ivar reason: why the software has to do it; None: it has not.
     """
 
     facts: Facts
     actions: tuple[TcAction, ...]
-    upcall: bool = False
+    reason: SoftwareReason | None = None
 
 
-def translate(rule: IRule, view: View) -> Translation:
+def translate(rule: IRule, view: View, fallback: bool = False) -> Translation:
     """The filters of a rule.
 
-    :raises OpenFlowError: BAD_MATCH, BAD_ACTION or BAD_INSTRUCTION, with the code for what flower
-        and tc cannot do.
+    :param fallback: whether the software executes what flower and tc cannot do.
+    :raises OpenFlowError: otherwise BAD_MATCH, BAD_ACTION or BAD_INSTRUCTION, with the code for it;
+        and where the software cannot do it either.
     """
-    if rule.priority > MAX_PRIORITY:
-        return fall_back(rule, view)
-    where = keys_of(rule.match, view.names, view.tpids)
     uses = Uses()
+    if rule.priority > MAX_PRIORITY:
+        return fall_back(rule, view, HIDDEN, uses)
+    try:
+        return _in_kernel(rule, view, uses)
+    except OpenFlowError as error:
+        if not fallback:
+            raise
+        return fall_back(rule, view, SoftwareReason(error.code.name, error.text), uses)
+
+
+def _in_kernel(rule: IRule, view: View, uses: Uses) -> Translation:
+    """The filters of a rule, where there are any; raises as :func:`translate` does."""
+    where = keys_of(rule.match, view.names, view.tpids)
     leaves = _leaves(rule, view, uses)
     chain, pref = place(rule.table_id, rule.priority)
     made = Translation(
@@ -102,8 +115,11 @@ def translate(rule: IRule, view: View) -> Translation:
         meters=frozenset(uses.meters),
     )
     if len(leaves) == 1:
-        if leaves[0].upcall:
-            return attrs.evolve(made, actions=view.upcall(rule.table_id, False), upcall=True)
+        reason = leaves[0].reason
+        if reason is not None:
+            _need_visible(rule)
+            actions = view.upcall(rule.table_id, False)
+            return attrs.evolve(made, actions=actions, upcall=True, reason=reason)
         return attrs.evolve(made, actions=leaves[0].actions)
     tail = tuple((_asked(leaf.facts, view), leaf.actions) for leaf in leaves)
     return attrs.evolve(made, tail=tail)
@@ -114,11 +130,14 @@ def _asked(facts: Facts, view: View) -> tuple[Where, ...]:
     return keys_of(facts.asked, view.names, view.tpids, tpid=facts.tpid, deep=facts.deep)
 
 
-def fall_back(rule: IRule, view: View, reason: str = "") -> Translation:
-    """The filters of a rule that the software executes; never refused.
+def fall_back(rule: IRule, view: View, reason: SoftwareReason, uses: Uses) -> Translation:
+    """The filters of a rule that the software executes.
 
-    :param reason: why the kernel does not; empty where it is never meant to.
+    :param reason: why the kernel does not.
+    :param uses: what has to change for the kernel to do it, perhaps.
+    :raises OpenFlowError: BAD_MATCH/BAD_FIELD, when the software could not tell the packets.
     """
+    _need_visible(rule)
     chain, pref = place(rule.table_id, rule.priority)
     return Translation(
         chain,
@@ -127,8 +146,24 @@ def fall_back(rule: IRule, view: View, reason: str = "") -> Translation:
         view.upcall(rule.table_id, False),
         upcall=True,
         reason=reason,
-        ports=bool(rule.match.mask & IN_PORT.mask),
+        ports=uses.ports or bool(rule.match.mask & IN_PORT.mask),
+        groups=frozenset(uses.groups),
+        meters=frozenset(uses.meters),
     )
+
+
+def _visible(rule: IRule) -> bool:
+    """Whether nothing is matched that packets lose on their way to the software."""
+    return not any(rule.match.mask & field.mask for field in (TUNNEL_ID, TUN_SRC, TUN_DST))
+
+
+def _need_visible(rule: IRule) -> None:
+    """See that the software would hit a rule.
+
+    :raises OpenFlowError: BAD_MATCH/BAD_FIELD.
+    """
+    if not _visible(rule):
+        raise OpenFlowError(BAD_FIELD, "the software does not see from which tunnel a packet came")
 
 
 def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
@@ -137,6 +172,7 @@ def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
     :raises OpenFlowError: as :func:`translate` does; TOO_MANY when there are too many.
     """
     leaves: list[_Leaf] = []
+    upcall = view.upcall if _visible(rule) else dropped
     waiting = [Facts(rule.match)]
     while waiting:
         facts = waiting.pop()
@@ -144,9 +180,10 @@ def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
             leaves.append(_Leaf(facts, perform(rule.instructions, facts, view, uses)))
         except Split as split:
             waiting += (facts.false(split.question), facts.true(split.question))
-        except ToSoftware:
+        except ToSoftware as why:
             # If this will be in a tail, the rule's own filter has counted the packet.
-            leaves.append(_Leaf(facts, view.upcall(rule.table_id, True), True))
+            reason = SoftwareReason(str(why), str(why)) if view.upcall is not dropped else None
+            leaves.append(_Leaf(facts, upcall(rule.table_id, True), reason))
         if len(leaves) + len(waiting) > MAX_CASES:
             raise OpenFlowError(TOO_MANY, f"there would be more than {MAX_CASES} cases in tc")
     # Where the rest is treated alike, it need not be told apart.

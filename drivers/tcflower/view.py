@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from drivers.interfaces import IGroup
-from drivers.tcflower.actions import TRAP, Gact, Policer, TcAction
+from drivers.tcflower.actions import SHOT, TRAP, Gact, Policer, TcAction
 from drivers.tcflower.keys import TPIDS
 
 Upcall = Callable[[int, bool], tuple[TcAction, ...]]
@@ -26,6 +26,11 @@ once more."""
 def trap(table_id: int, counted: bool) -> tuple[TcAction, ...]:
     """The plainest :data:`Upcall`; it does not say which table it was."""
     return (Gact(TRAP),)
+
+
+def dropped(table_id: int, counted: bool) -> tuple[TcAction, ...]:
+    """The :data:`Upcall` where no software gets packets."""
+    return (Gact(SHOT),)
 
 
 @attrs.frozen

@@ -45,6 +45,7 @@ PORTS = (1, 2, 3, 4)
 @functools.cache
 def make_pairs() -> None:
     """The devices of all tests; making them takes longer than most of these."""
+    run("modprobe tun")
     run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
     for n in PORTS:
         run(f"ip link add tc{n} type veth peer name peer{n}")

@@ -17,7 +17,7 @@ import attrs
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from drivers.software import link, netdev, offload, tap
-from drivers.software.system import SIOCGIFFLAGS, SIOCSIFFLAGS, System
+from drivers.software.system import SIOCGIFFLAGS, SIOCGIFINDEX, SIOCSIFFLAGS, System
 
 CAP_NET_RAW = "CAP_NET_RAW"
 CAP_NET_ADMIN = "CAP_NET_ADMIN"
@@ -27,6 +27,7 @@ PORT_ID = 4242
 """The netlink port of the agent."""
 
 _flags = Struct("16sH22x")
+_index = Struct("=16si20x")
 _error = Struct("=i")
 
 
@@ -252,15 +253,21 @@ class FakeKernel(System):
             assert isinstance(opened, FakeTap) and flags == tap.IFF_TAP | tap.IFF_NO_PI
             if CAP_NET_ADMIN in self.missing:
                 raise error(errno.EPERM)
+            if name.endswith("%d"):
+                free = (name.replace("%d", str(n)) for n in range(len(self.devices) + 1))
+                name = next(other for other in free if other not in self.devices)
             if name in self.devices:
                 raise error(errno.EINVAL)
             opened.device = self.add(name, flags=0)
-        elif request == tap.TUNGETIFF:
+            return _flags.pack(name.encode(), flags)
+        if request == tap.TUNGETIFF:
             assert isinstance(opened, FakeTap)
             if opened.broken:
                 raise error(errno.EBADFD)
         elif request == SIOCGIFFLAGS:
             return _flags.pack(name.encode(), self.devices[name].flags)
+        elif request == SIOCGIFINDEX:
+            return _index.pack(name.encode(), self.devices[name].index)
         else:
             assert request == SIOCSIFFLAGS and flags & link.IFF_UP
             self.change(name, flags=RUNNING)

@@ -181,7 +181,7 @@ def compared(wanted: Filter) -> dict[str, tuple[int, int]]:
     ip_proto = keys.get("ip_proto", (0, 0))[0]
     for name, key in keys.items():
         layer = name.split("_")[0]
-        if name in ("eth_dst", "eth_src", "num_of_vlans") or layer == "enc":
+        if name in ("eth_dst", "eth_src", "num_of_vlans", "ct_labels") or layer == "enc":
             pass
         elif layer in ("ip", "flags"):
             assert eth_type in IP, f"{name} without IP"

@@ -82,7 +82,7 @@ class CheckTests(CheckHarness, SynchronousTestCase):
             self.assertIn(f"chain {key[0]} pref {key[1]}: a filter is missing", wrong)
             actions = pack.actions((Gact(OK),), installed.cookie)
             options = {**installed.options, pack.FLOWER_ACT: actions}
-            self.block[key] = Installed(key, options)
+            self.block[key] = Installed(key, options, installed.flags)
             (wrong,) = self.check()
             self.assertIn("action", wrong)
             self.block[key] = installed

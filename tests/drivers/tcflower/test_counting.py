@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from agent.openflow.actions import GotoTable
 from agent.openflow.match import Match
 from drivers.interfaces import TableCounters
+from drivers.tcflower.cpu import LOOK
 from drivers.tcflower.places import LAST, low_chain, place
 from drivers.testing import FakeOperation, FakeRule
 from tests.drivers.tcflower.telling import Installed
@@ -132,9 +133,12 @@ class TableTests(TcFlowerHarness, SynchronousTestCase):
     """What tables have looked up and matched."""
 
     def setUp(self) -> None:
-        """Start a driver."""
+        """Start a driver; misses go nowhere."""
         super().setUp()
         self.driver, self.host = self.started()
+        self.host.miss_to_controller = False
+        self.reactor.advance(LOOK)
+        self.settle(self.host, lambda: False)
         (self.block,) = self.kernel.blocks.values()
 
     def make_rule(self, table: int, priority: int, **match: int) -> FakeRule:
@@ -168,6 +172,22 @@ class TableTests(TcFlowerHarness, SynchronousTestCase):
         self.hit(9, LAST, 8)
         self.assertEqual(self.read(0, 9), [(10, 8), (8, 0)])
         self.assertEqual(self.read(0, 9), [(10, 8), (8, 0)])
+
+    def test_software(self) -> None:
+        """A miss that goes to the software is looked up there, and so is what a rule hands it;
+        what the kernel has matched and then handed over is not counted twice."""
+        rule = self.make_rule(0, 100)
+        self.host.miss_to_controller = True
+        self.reactor.advance(LOOK)
+        self.settle(self.host, lambda: False)
+        self.hit(0, LAST, 2)
+        self.hit(*place(0, rule.priority), 1)
+        self.assertEqual(self.read(0), [(1, 1)])
+        resume = self.driver.pipeline.resume
+        resume(bytes(60), 1, 0, counted=True)
+        self.assertEqual(self.read(0, 9), [(1, 1), (1, 0)])
+        resume(bytes(60), 1, 0, counted=False)
+        self.assertEqual(self.read(0, 9), [(2, 2), (2, 0)])
 
     def test_changed(self) -> None:
         """What a rule has matched stays matched when it is replaced, and when it is gone."""

@@ -14,7 +14,6 @@ import attrs
 from hypothesis import event, given
 from twisted.trial.unittest import SynchronousTestCase
 
-from agent.openflow.errors import OpenFlowError
 from agent.packet.packet import parse
 from drivers.interfaces import Counters, PacketInEvent
 from drivers.software.driver import SoftwareDriver, create
@@ -25,7 +24,7 @@ from drivers.tcflower.actions import SHOT, TRAP, Gact, Skbedit, TcAction, goto_c
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.places import LAST, entry_chain, low_chain
 from drivers.tcflower.tails import Tails
-from drivers.tcflower.translate import Translation, fall_back, translate
+from drivers.tcflower.translate import Translation, translate
 from drivers.tcflower.view import PortView, View
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
 from tests.drivers.tcflower.model import Tc
@@ -122,11 +121,9 @@ class Kernel:
             self.tc.add([Filter(entry_chain(table), LAST, go)])
             self.tc.add([Filter(low_chain(table), LAST, (Gact(SHOT),))])
         for rule in world.rules:
-            try:
-                made = translate(rule, view)
-            except OpenFlowError as error:
-                event(error.code.name)
-                made = fall_back(rule, view, error.text)
+            made = translate(rule, view, fallback=True)
+            if made.reason is not None:
+                event(made.reason.kind)
             self.translations.append(made)
             chain = 0
             if made.tail:

@@ -6,6 +6,7 @@ That the filters do with packets what the rules say is shown in
 
 from __future__ import annotations
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow import errors
@@ -41,9 +42,10 @@ from drivers.tcflower.actions import (
     TcAction,
     goto_chain,
 )
+from drivers.tcflower.filters import Key
 from drivers.tcflower.places import place
-from drivers.tcflower.translate import Translation, fall_back, translate
-from drivers.tcflower.view import PortView, View
+from drivers.tcflower.translate import Translation, translate
+from drivers.tcflower.view import PortView, View, dropped
 from drivers.testing.fakes import FakeGroup, FakeRule
 
 VIEW = View({number: PortView(f"p{number}", 10 + number) for number in (1, 2, 3)})
@@ -287,13 +289,62 @@ class RefusalTests(TranslateTestCase):
         """What is refused can be handed to the software, by filters that take at least what the
         rule takes."""
         rule = FakeRule(Match.of(in_port=2, eth_type=0x86DD, ipv6_flabel=1), 7, 4)
-        made = fall_back(rule, VIEW, "because")
+        made = translate(rule, VIEW, fallback=True)
         [wide] = made.filters()
         self.assertEqual((wide.chain, wide.pref), place(4, 7))
-        self.assertEqual((wide.indev, [key.name for key in wide.keys]), ("p2", ["eth_type"]))
-        self.assertEqual((made.upcall, made.reason, wide.actions), (True, "because", TRAPPED))
+        names = [key.name for key in wide.keys]
+        self.assertEqual((wide.indev, names), ("p2", ["eth_type", "ct_labels"]))
+        self.assertEqual((made.upcall, wide.actions), (True, TRAPPED))
+        assert made.reason is not None
+        self.assertEqual(made.reason.kind, errors.BAD_FIELD.name)
+        self.assertIn("ipv6_flabel", made.reason.text)
 
     def test_fall_back_never(self) -> None:
         """What no packet in the kernel can have needs no filter."""
         rule = FakeRule(Match.of(metadata=1), 7, 4)
-        self.assertEqual(fall_back(rule, VIEW).filters(), ())
+        self.assertEqual(translate(rule, VIEW, fallback=True).filters(), ())
+
+    def test_fall_back_alike(self) -> None:
+        """Filters of rules that differ in what flower cannot compare are not the same; where they
+        differ in what it can, they have one mask, and where it can compare all, nothing else."""
+
+        def keys(**match: int) -> list[Key]:
+            rule = FakeRule(Match.of(**match), 7, 0, apply(SetField(f.IPV6_ND_TLL, 1)))
+            return list(translate(rule, VIEW, fallback=True).filters()[0].keys)
+
+        one, two, other = (
+            keys(eth_type=0x86DD, ipv6_flabel=label, ipv6_dst=address)
+            for label, address in ((1, 1), (2, 1), (1, 9))
+        )
+        self.assertEqual((one[:-1], one[-1].value), (two[:-1], 0))
+        self.assertNotEqual(one[-1], two[-1])
+        self.assertEqual(one[-1], other[-1])
+        self.assertEqual([key.name for key in keys(eth_type=0x86DD)], ["eth_type"])
+
+    def test_fall_back_again(self) -> None:
+        """It depends on what the kernel could not do, and is for the kernel again without that."""
+        select = FakeGroup(1, GroupType.SELECT, (Bucket(actions=(Output(2),)),))
+        rule = FakeRule(Match.of(in_port=1), 7, 0, apply(GroupAction(1)))
+        view = attrs.evolve(VIEW, groups={1: select})
+        made = translate(rule, view, fallback=True)
+        self.assertEqual((made.upcall, made.groups), (True, {1}))
+        view = attrs.evolve(VIEW, groups={1: attrs.evolve(select, type=GroupType.INDIRECT)})
+        self.assertEqual(translate(rule, view, fallback=True).actions, (Mirred(12),))
+
+    def test_tunnels(self) -> None:
+        """The software does not see tunnels, so it is not given what matches them."""
+        match = Match.of(tunnel_id=5)
+        self.assertFalse(self.made(match, apply(Output(2))).upcall)
+        masked = Match.of(tunnel_id=5, vlan_vid=(0x1001, 0x1001))
+        for other, action in ((match, Output(Port.CONTROLLER)), (masked, Output(2))):
+            rule = FakeRule(other, 7, 0, apply(action))
+            error = self.assertRaises(OpenFlowError, translate, rule, VIEW, fallback=True)
+            self.assertIn("tunnel", error.text)
+        made = self.made(Match.of(tunnel_id=5, eth_type=0x800), apply(DecNwTtl(), Output(2)))
+        self.assertEqual([actions for _, actions in made.tail[:2]], [(Gact(SHOT),)] * 2)
+
+    def test_no_software(self) -> None:
+        """Where no software gets packets they are dropped, and the kernel has counted them."""
+        view = attrs.evolve(VIEW, upcall=dropped)
+        made = self.made(Match.of(in_port=1), apply(Output(Port.CONTROLLER)), view=view)
+        self.assertEqual((made.actions, made.upcall, made.reason), ((Gact(SHOT),), False, None))
