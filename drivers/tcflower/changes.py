@@ -220,8 +220,9 @@ class _Change:
             self._block.remove(step.old.place, answer, step.read)
 
     def _answered(self, step: Step, error: int, text: str) -> None:
-        if error in (0, LOST):
-            # It may have been carried out; to take it back does no harm if it was not.
+        if error in (0, LOST) or step.adopt is not None:
+            # It may have been carried out; to take it back does no harm if it was not.  What was
+            # to be adopted is there in any case.
             self._made.append(step)
         if error and self._refusal is None:
             self._refusal = Refusal(error, text)

@@ -211,6 +211,7 @@ class TcFlowerDriver(Datapath):
             self._close()
             super().stop()
             raise
+        self._rules.doubt = lambda: self._guard.suspect(None)
         self._devices.watch(lambda: self._guard.suspect(None))
         if self._cpu is not None:
             self._cpu.watch(self._requests, self._rules.look_at_ground)

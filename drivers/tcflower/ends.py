@@ -50,12 +50,13 @@ class Ends:
             there = self._left.claim_chain(
                 lambda chain: tail_filters(filters_of(tail, chain), self._flags, cookie)
             )
-        # One that is there already is installed once more, in its own place.
         chain, made = self._tails.hold(tail, there)
         if made:
             self._coming[chain] = [done]
             self._refused.pop(chain, None)
-            steps = [Step(one) for one in tail_filters(made, self._flags, cookie)]
+            adopt = None if there is None else _uncounted
+            filters = tail_filters(made, self._flags, cookie)
+            steps = [Step(one, adopt=adopt) for one in filters]
             block.change(steps, partial(self._answered, chain))
         elif chain in self._coming:
             self._coming[chain].append(done)
@@ -75,7 +76,7 @@ class Ends:
         if gone:
             chain = gone[0].chain
             steps = [Step(None, one) for one in tail_filters(gone, self._flags, b"")]
-            block.change(steps, lambda refusal: self._tails.freed(chain))
+            block.change(steps, lambda refusal: None if refusal else self._tails.freed(chain))
 
     def chain(self, tail: Tail) -> int:
         """Where a tail is.
@@ -91,3 +92,7 @@ class Ends:
     def filters(self, tail: Tail, cookie: bytes) -> Filters:
         """The filters of a tail that some rule holds."""
         return tail_filters(filters_of(tail, self._tails.chain(tail)), self._flags, cookie)
+
+
+def _uncounted(packets: int, octets: int) -> None:
+    """What a tail has counted matters to nobody."""

@@ -140,6 +140,11 @@ class Found:
         """What no two filters of a block have in common; the handle is not part of it."""
         return self.key[0], self.key[1], self.keys, self.cookie[8:10]
 
+    @property
+    def rule(self) -> int:
+        """Of one that is ours, the rule that it was made for; 0: none."""
+        return int.from_bytes(self.cookie[10:], "big")
+
     def ours(self, block: int) -> bool:
         """Whether it is a filter of this bridge's agent."""
         return self.cookie[:8] == cookie_of(block, 0)[:8]

@@ -97,6 +97,12 @@ class Ground:
         for end in self.filters():
             left.claim(end)
 
+    def now(self, one: Filter) -> Filter:
+        """What is wanted in the place of a filter that was: an end may lead on since."""
+        if one.pref != LAST or one.chain not in self._ends:
+            return one
+        return self._end(one.chain, self._ends[one.chain])
+
     def prepare(self, rule: IRule) -> list[Filter]:
         """What must be installed before a rule; now, in this order."""
         table = rule.table_id

@@ -13,7 +13,7 @@ there is one line in the log for each look that finds something.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -148,7 +148,9 @@ class Guard:
             messages = yield self._dumper.messages(self._block.ask_all)
             yield self._worker.coiterate(self._compare(messages, there, before, lost))
             missing = [one for one in common if _wrong(one, there)]
+            surplus = self._surplus(there.values())
         else:
+            surplus = []
             lost = [entry for entry in entries if any(slot.key in keys for slot in entry.slots)]
             missing = [one for one in common if _key(one) in keys]
         handles = {entry.rule.handle for entry in lost}
@@ -157,7 +159,23 @@ class Guard:
             names = ", ".join(port.name for port in gone)
             self._tell(f"{what}, and the qdiscs of {names}" if gone else what, handles, LOST)
         if self._restore:
+            for key in surplus:
+                self._block.remove(key, self._answered)
             self._put_back(missing, handles | busy)
+
+    def _surplus(self, there: Iterable[Found]) -> list[Key]:
+        """The filters of rules that do not have them: what could not be taken back."""
+        entries = self._rules.installer.entries
+        busy = self._rules.turns.all()
+        return [
+            one.key
+            for one in there
+            if one.ours(self._block.number)
+            and one.key not in self._rules.installer.left
+            and (rule := one.rule)
+            and rule not in busy
+            and one.key[2] not in entries.at(one.key[:2])
+        ]
 
     def _compare(
         self,
@@ -213,6 +231,8 @@ class Guard:
                 well.add(handle)
             else:
                 self._host.degraded(handle, str(refusal))
+                # It is tried again, in the long run.
+                self.suspect(None)
             if not left:
                 self._host.restored_many(well)
 
@@ -222,6 +242,7 @@ class Guard:
     def _answered(self, error: int, text: str) -> None:
         if error:
             self._log.error("cannot put a filter back: {why}", why=explain(error, text))
+            self.suspect(None)
 
 
 def _key(one: Filter) -> Key:

@@ -106,7 +106,11 @@ class Left:
 
     def of_tables(self, tables: Collection[int]) -> list[tuple[int, int, int]]:
         """Likewise those of some tables."""
-        return self.take(lambda one: one.key[0] % LOW_CHAINS in tables and one.key[0] < FREE_CHAINS)
+        gone = self.take(lambda one: one.key[0] % LOW_CHAINS in tables and one.key[0] < FREE_CHAINS)
+        if all(chain >= FREE_CHAINS for chain, _, _ in self._keys):
+            # Nothing leads to the tails any more.
+            gone += self.take()
+        return gone
 
     def _forget(self, one: Found) -> None:
         del self._there[one.identity]

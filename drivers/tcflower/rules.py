@@ -17,8 +17,9 @@ from twisted.logger import Logger
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from agent.packet.classifier import Classifier
 from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapabilities
+from drivers.tcflower import pack
 from drivers.tcflower.actions import Policer
-from drivers.tcflower.changes import Block, Refusal
+from drivers.tcflower.changes import ADDING, Block, Refusal
 from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
@@ -44,6 +45,7 @@ class Rules:
     :ivar installer: has what is in the kernel for them.
     :ivar ground: and what is there besides.
     :ivar refused: how many operations were refused.
+    :ivar doubt: called when the kernel may have what it should not, or not what it should.
     :ivar turns: which of them are being changed.
     """
 
@@ -86,6 +88,7 @@ class Rules:
         self._templates = Templates(block, flags)
         self._view = self._seen()
         self.turns = Turns()
+        self.doubt: Callable[[], object] = lambda: None
         self._turn: Any = None
         self._patience = patience
         self._ending: Any = None
@@ -152,8 +155,10 @@ class Rules:
                 self._renew(entry, partial(self._end, operation))
             return
         self.refused += 1
-        if refusal.broken and former is not None:
-            self._host.degraded(former.handle, str(refusal))
+        if refusal.broken:
+            self.doubt()
+            if former is not None:
+                self._host.degraded(former.handle, str(refusal))
         self._end(operation, OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
 
     def delete(self, operation: IOperation) -> None:
@@ -221,11 +226,17 @@ class Rules:
     def _install(self, one: Filter) -> None:
         """Have a filter that is no rule's."""
         self.installer.left.claim(one)
-        self._block.install(one, self._ground_answered)
+        number = self._block.number
+        # If it has to be asked for again, another may be wanted there by then.
+        self._block.request(
+            lambda n: pack.new_filter(self.ground.now(one), number, ADDING, n),
+            self._ground_answered,
+        )
 
     def _ground_answered(self, error: int, text: str) -> None:
         if error:
             self._log.error("tc flower: {why}", why=explain(error, text))
+            self.doubt()
 
     # What they depend on.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from agent.ofproto.leftovers import LeftRules
 from agent.openflow.match import Match
 from drivers.interfaces import OperationKind, Target
 from drivers.tcflower.places import UPCALL_CHAIN, place
@@ -99,19 +100,15 @@ class LeftTests(CheckHarness, SynchronousTestCase):
         """Who deletes everything means what is left, too: in all tables, or in one."""
         self.again()
 
-        class Tables:
-            handle = 12345
-            tables: Any = (4,)
-
-        delete = LeftOperation(OperationKind.DELETE, Tables())
+        delete = LeftOperation(OperationKind.DELETE, LeftRules(12345, (4,)))
         self.run_operations(self.driver, self.host, delete)
         self.assertTrue(delete.succeeded)
         self.assertEqual({key[1] for key in self.block if key[0] == 4} - {0xFFFF}, set())
         self.assertGreater(self.driver.show()["left filters"], 0)
-        Tables.tables = range(16)
-        delete = LeftOperation(OperationKind.DELETE, Tables())
+        delete = LeftOperation(OperationKind.DELETE, LeftRules(12345, range(16)))
         self.run_operations(self.driver, self.host, delete)
-        self.assertEqual({key[1] for key in self.block if key[0] < 1024} - {1, 0xFFFF}, set())
+        self.assertEqual({key[1] for key in self.block} - {1, 0xFFFF}, set())
+        self.assertEqual(self.driver.show()["left filters"], 0)
         self.ask(*self.first)
         self.pass_time(100, 10)
         self.assertEqual(self.check(), [])
