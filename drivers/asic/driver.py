@@ -225,7 +225,7 @@ class AsicDriver(Datapath):
     def show(self) -> Mapping[str, object]:
         """The profile, what the hardware is doing, and how full it is."""
         hardware = self.hardware
-        memories = hardware.memories
+        memories = hardware.writer.memories
         return {
             "profile": f"{self.profile.name} ({self.profile.kind}: {self.profile.source})",
             "scheduler": self._policy,
@@ -233,7 +233,7 @@ class AsicDriver(Datapath):
             "running": hardware.running,
             "done": hardware.done,
             "refused": hardware.refused,
-            "moves": hardware.moves,
+            "moves": hardware.writer.moves,
             "busy": f"{hardware.busy:.3f} s",
             "clogged": hardware.clogged,
             "slow path": f"{self.cpu.handled} handled, {self.cpu.waiting} on their way, "

@@ -1,4 +1,4 @@
-"""The simulated hardware: operations that wait, and how long each of them takes.
+"""The simulated hardware: operations that wait, and when each of them is done.
 
 It begins them in the order that a scheduler says (:mod:`drivers.scheduling`), works on a few at
 once, and finishes them in the order in which it began them.  Time is simulated exactly: an
@@ -6,9 +6,8 @@ operation begins when the one before it made room, not when the reactor got roun
 so that a busy reactor delays confirmations but does not slow the hardware.
 There is one timer, for whatever ends next, however long the queue is.
 
-What an operation costs follows from the profile's laws (:mod:`drivers.asic.costs`) and from what
-has to move in the table (:mod:`drivers.asic.layout`); what goes wrong with it, from the faults that
-are armed (:mod:`drivers.asic.faults`).
+What becomes of an operation, and how long it takes, is decided when it is begun
+(:mod:`drivers.asic.writer`).
 """
 
 from __future__ import annotations
@@ -16,27 +15,23 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from random import Random
 from typing import Any, Final
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
-from agent.openflow.errors import FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
-from drivers.asic.costs import Costs, Run
-from drivers.asic.faults import Effect, Faults
+from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
+from drivers.asic.faults import Faults
 from drivers.asic.lies import EarlyAnswers, Line, Shuffled
 from drivers.asic.model import AsicModel
-from drivers.asic.numbered import Memory
-from drivers.asic.profile import Jitter, Profile
+from drivers.asic.profile import Profile
 from drivers.asic.resync import Reinstall, Resync
 from drivers.asic.step import Step
-from drivers.asic.tcam import Key, Tcam, key_of
+from drivers.asic.tcam import Tcam
+from drivers.asic.writer import Writer
 from drivers.interfaces import IDriverHost, IOperation, OperationKind, Target
 from drivers.scheduling import Scheduler
 
-ADD: Final = OperationKind.ADD
 DELETE: Final = OperationKind.DELETE
 RULE: Final = Target.RULE
 
@@ -53,7 +48,7 @@ class Hardware:
     """The chip.
 
     :ivar tables: what it holds, by number.
-    :ivar memories: the groups and the meters it holds.
+    :ivar writer: what operations do to it.
     :ivar show_packets: called when an operation on one of these is finished: packets meet it from
         then on.
     :ivar faults: what goes wrong with it.
@@ -62,7 +57,6 @@ class Hardware:
     :ivar clogged: whether it is halted.
     :ivar done: how many operations it has finished well.
     :ivar refused: how many it has finished with an error.
-    :ivar moves: how many entries it has moved.
     :ivar busy: for how many seconds it had something to do.
     """
 
@@ -74,30 +68,21 @@ class Hardware:
         :param policy: one of :data:`drivers.scheduling.POLICIES`.
         """
         self.tables = tables
-        self.memories = {
-            Target.GROUP: Memory(Target.GROUP, profile.groups),
-            Target.METER: Memory(Target.METER, profile.meters),
-        }
         self.show_packets: Callable[[IOperation], object] = lambda operation: None
         self.faults = Faults()
         self.resync = Resync()
         self.clogged = False
         self.done = 0
         self.refused = 0
-        self.moves = 0
         self.busy = 0.0
-        self._costs = Costs(profile)
-        self._run = Run(1 if policy == "off" else profile.batch)
         self.answers = EarlyAnswers(profile.lies.answer)
-        model = AsicModel(self._costs, tables, self._run)
+        batch = 1 if policy == "off" else profile.batch
+        self.writer = Writer(profile, tables, self.faults, batch, seed, self._now)
+        model = AsicModel(self.writer.costs, tables, self.writer.run)
         self._scheduler: Line = Scheduler(model, policy)
         if profile.lies.reorder > 1:
             self._scheduler = Shuffled(self._scheduler, profile.lies.reorder, seed)
-        self._move = {ADD: profile.add.move, DELETE: profile.delete.move}
-        self._cuts = profile.cuts
         self._parallel = profile.parallel
-        self._share = None if profile.jitter == Jitter() else profile.jitter.share
-        self._random = Random(seed).random
         self._clock: Any = None
         self._running: deque[Step] = deque()
         self._late: list[tuple[float, int, Step]] = []
@@ -165,11 +150,11 @@ class Hardware:
             waiting.append(self._scheduler.pop()[0])
         doomed = list(self._running)
         self._running.clear()
-        self._run.end()
+        self.writer.run.end()
         self._finished = self._halted = now
         for table in self.tables.values():
             self.resync.lose(table.clear())
-        for memory in self.memories.values():
+        for memory in self.writer.memories.values():
             for entry in self.resync.lose(memory.clear()):
                 self.show_packets(Reinstall(memory.target, entry, self.resync, DELETE))
         for step in doomed:
@@ -195,12 +180,7 @@ class Hardware:
             return
         error = step.error
         if error is None and operation.kind is not DELETE:
-            code = (
-                FLOW_MOD_UNKNOWN
-                if operation.target is RULE
-                else self.memories[operation.target].failure
-            )
-            error = OpenFlowError(code, "the hardware was reset meanwhile")
+            error = self.writer.failure(operation, "the hardware was reset meanwhile")
         if error is None:
             self.done += 1
         else:
@@ -209,6 +189,10 @@ class Hardware:
             operation.complete(error)
 
     # Halting.
+
+    def _now(self) -> float:
+        """The hardware's time."""
+        return self._halted if self.clogged else float(self._clock.seconds())
 
     def clog(self) -> None:
         """Stop the hardware's time."""
@@ -255,95 +239,14 @@ class Hardware:
         """
         running = self._running
         waiting = self._scheduler
+        begin = self.writer.begin
         while len(running) < self._parallel and len(waiting):
             operation, arrived = waiting.pop()
-            step = self._step(operation, arrived, arrived if arrived > free else free)
+            step = begin(operation, arrived, arrived if arrived > free else free)
             finish = step.begun + step.seconds
             before = running[-1].finish if running else self._finished
             step.finish = finish if finish > before else before
             running.append(step)
-
-    def _step(self, operation: IOperation, arrived: float, begun: float) -> Step:
-        """Begin an operation: decide what becomes of it, and take or give room for it."""
-        if operation.target is not RULE:
-            return self._numbered(operation, begun)
-        kind = operation.kind
-        rule = operation.rule
-        table = self.tables[rule.table_id]
-        effect = self._strike(operation)
-        error: Exception | None = None
-        resident = table.used
-        software = key_of(rule) in table.spilled
-        batched = self._run.goes_on(operation, arrived, begun)
-        moves = 0
-        room = False
-        moved: list[int] | None = [] if self._cuts else None
-        out: tuple[float, float] | None = None
-        if effect is not None and effect.fails:
-            error = OpenFlowError(FLOW_MOD_UNKNOWN, "the hardware was made to refuse it")
-        elif kind is DELETE:
-            room = table.written(rule) is not None
-            if room:
-                moves = table.give(rule, moved)
-        elif table.written(rule) is None:
-            if table.full and not table.spills:
-                error = OpenFlowError(
-                    TABLE_FULL, f"no room in the hardware beyond {table.size} entries"
-                )
-            else:
-                software = table.full
-                room = True
-                moves = table.take(rule, moved)
-        elif self._costs.cut_modify and kind is not ADD and not software:
-            gone, back = table.give(rule, moved), table.take(rule, moved)
-            moves = gone + back
-            out = self._costs.out_and_in(resident, gone, back, batched)
-        self.moves += moves
-        seconds = (
-            self._costs.seconds(kind, resident, moves, batched, software) if out is None else out[1]
-        )
-        share = 1.0 if self._share is None else self._share(self._random())
-        step = Step(operation, begun, seconds * share, room, error, effect)
-        if out is not None:
-            step.taken_out, step.out = [key_of(rule)], out[0] * share
-            step.each = step.seconds - step.out
-        elif moved:
-            step.taken_out = [table.keys[token] for token in moved]
-            step.each = self._move[kind if kind is DELETE else ADD] * share
-            step.out = step.seconds - step.each * len(moved)
-        if step.taken_out:
-            table.rules.absences.append(partial(self._absent, step))
-        if effect is not None and effect.stalls:
-            step.seconds = _NEVER
-        return step
-
-    def _numbered(self, operation: IOperation, begun: float) -> Step:
-        """The same for a group or a meter."""
-        memory = self.memories[operation.target]
-        self._run.end()
-        effect = self._strike(operation)
-        resident = memory.used
-        error: Exception | None
-        if effect is not None and effect.fails:
-            error = OpenFlowError(memory.failure, "the hardware was made to refuse it")
-        else:
-            error = memory.begin(operation)
-        seconds = self._costs.seconds(operation.kind, resident, 0, False)
-        if self._share is not None:
-            seconds *= self._share(self._random())
-        if effect is not None and effect.stalls:
-            seconds = _NEVER
-        return Step(operation, begun, seconds, False, error, effect)
-
-    def _strike(self, operation: IOperation) -> Effect | None:
-        """What goes wrong with it; with what is put back after a reset nothing does."""
-        if not self.faults.armed or isinstance(operation, Reinstall):
-            return None
-        return self.faults.strike(operation)
-
-    def _absent(self, step: Step) -> Key | None:
-        """The entry that an operation has taken out for the moment."""
-        return step.absent(self._halted if self.clogged else self._clock.seconds())
 
     def _leave_out(self) -> None:
         """Say that what the agent had given up before it was begun will never be."""
@@ -392,22 +295,14 @@ class Hardware:
         begun = step.begun
         self.busy += step.finish - (begun if begun > self._finished else self._finished)
         self._finished = step.finish
-        if step.taken_out:
-            # Steps finish in the order in which they were begun.
-            del self.tables[step.operation.rule.table_id].rules.absences[0]
+        self.writer.finish(step)
         if step.error is not None:
             self.refused += 1
             return
         self.done += 1
         operation = step.operation
-        rule = operation.rule
         if operation.target is not RULE:
-            self.memories[operation.target].finish(operation)
             self.show_packets(operation)
-        elif operation.kind is DELETE:
-            self.tables[rule.table_id].erase(rule, step.room)
-        else:
-            self.tables[rule.table_id].write(rule, step.room)
         if self.resync.missing:
             self.resync.back(operation)
 

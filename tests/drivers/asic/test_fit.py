@@ -40,13 +40,15 @@ def installs(law: Law, jitter: float, seed: int, count: int = 400) -> list[Sampl
     samples = []
     priorities = random.Random(seed)
     for number in range(count):
-        begun, moves = clock.seconds(), hardware.moves
+        begun, moves = clock.seconds(), hardware.writer.moves
         operation = FakeOperation.add(FakeRule(Match.of(in_port=number), priorities.randrange(20)))
         hardware.submit([operation])
         (call,) = clock.getDelayedCalls()
         clock.advance(call.getTime() - begun)
         assert operation.succeeded
-        samples.append(Sample("add", clock.seconds() - begun, number, hardware.moves - moves))
+        samples.append(
+            Sample("add", clock.seconds() - begun, number, hardware.writer.moves - moves)
+        )
     return samples
 
 

@@ -148,7 +148,7 @@ class TimeTests(SynchronousTestCase):
         chip.submit(*map(FakeOperation.add, ascending))
         chip.run()
         self.assertEqual(chip.times, [1.0, 2.5, 4.5])
-        self.assertEqual(chip.hardware.moves, 3)
+        self.assertEqual(chip.hardware.writer.moves, 3)
 
     def test_busy_reactor(self) -> None:
         """A reactor that is late delays confirmations, and not the hardware."""
