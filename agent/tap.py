@@ -15,11 +15,13 @@ import sys
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.reflect import namedAny
 
 import agent
 from agent.admin.config import Config, load
+from agent.admin.inherited import Inherited, from_environment
 from agent.admin.listeners import bind
 from agent.admin.schema import ConfigError
 from agent.admin.vlog import Vlog, for_twistd
@@ -29,6 +31,7 @@ from agent.prepare import Listen, check, prepare
 from agent.service import AgentService, BridgeFactory
 
 DEFAULT_CONFIG: Final = "/etc/ofagent/ofagent.toml"
+_log = Logger()
 
 
 class Options(usage.Options):
@@ -69,7 +72,10 @@ def makeService(options: Options) -> IService:
         vlog = for_twistd(
             options.parent or {}, config.agent.log_level, config.agent.log_format, reactor
         )
-        service = build(config, reactor, namedAny("agent.bridge.Bridge"), vlog)
+        listen = Inherited(from_environment())
+        service = build(config, reactor, namedAny("agent.bridge.Bridge"), vlog, listen=listen)
+        for address in listen.unused():
+            _log.warn("nothing listens on systemd's socket {address}", address=address)
         Hangup(reactor, service).setServiceParent(service)  # type: ignore[no-untyped-call]
         Notifier(reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
     except ConfigError as error:

@@ -71,12 +71,14 @@ class Listener:
     """A listening socket, and whose turn it is to accept from it: at first nobody's.
 
     :ivar target: what it listens on; a port 0 has become the port that the kernel chose.
+    :ivar inherited: whether it is somebody else's, who listens on after us; never closed then.
     """
 
     _log = Logger()
 
     target: Target
     _socket: socket.socket
+    inherited: bool = False
     _gate: _Gate = attrs.field(factory=_Gate, init=False)
     _port: IListeningPort | None = attrs.field(default=None, init=False)
     _kept: bool = attrs.field(default=False, init=False)
@@ -104,7 +106,7 @@ class Listener:
 
     def close(self) -> None:
         """Listen no more, unless it is somebody's turn; may be called again."""
-        if self._gate.serving is not None:
+        if self._gate.serving is not None or self.inherited:
             return
         port, self._port = self._port, None
         if port is not None:
@@ -121,12 +123,15 @@ class Listener:
     def _adopted(self, reactor: IReactorSocket) -> IListeningPort:
         # Twisted's declaration is narrower than what it takes.
         gate = cast(Any, self._gate)
+        mode = SOCKET_MODE
+        if self.inherited and self.target.local:
+            mode = stat.S_IMODE(os.stat(self.target.path).st_mode)
         port = reactor.adoptStreamPort(self._socket.fileno(), self._socket.family, gate)
         # The reactor has a duplicate of the descriptor.  It has also made the backlog short and a
         # UNIX socket open to everybody.
         self._socket.listen(BACKLOG)
         if self.target.local:
-            os.chmod(self.target.path, SOCKET_MODE)
+            os.chmod(self.target.path, mode)
         self._socket.close()
         return port
 
@@ -137,7 +142,8 @@ class Listener:
             return succeed(None)
         self._gate.serving = None
         factory.doStop()
-        if self._kept:
+        if self._kept or self.inherited:
+            # The reactor closes what it reads when it stops, and removes its file.
             cast(Any, port).stopReading()
             return succeed(None)
         self._port = None
