@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from agent.openflow.messages import FragHandling, QueueStats
-from drivers.interfaces import IOperation, IRule
+from drivers.interfaces import IOperation, IRule, OperationKind, Target
 
 
 class TraceKind(enum.Enum):
@@ -245,6 +245,38 @@ class IMemoryMap(Interface):
 
     def memory_map() -> Sequence[TableMemory]:
         """How every table is filled now."""
+
+
+@attrs.define
+class Work:
+    """What hardware did about an operation; times are in seconds of the reactor's clock.
+
+    :ivar table_id: the table of a rule; None: it is about none.
+    :ivar arrived: when the hardware was asked, or after a reset, when it was in line again.
+    :ivar begun: when it began; None: it has not.
+    :ivar finished: when it was over; None: it is not.
+    :ivar moves: how many other entries were moved for it.
+    :ivar error: why it was not done; None: it was, or it is not over.
+    """
+
+    kind: OperationKind
+    target: Target
+    table_id: int | None
+    arrived: float
+    begun: float | None = None
+    finished: float | None = None
+    moves: int = 0
+    error: str | None = None
+
+
+class IHistory(Interface):
+    """A driver that remembers what its hardware did lately (``ofagentctl asic timeline``)."""
+
+    def history() -> Sequence[Work]:
+        """What it did, is doing and has still to do; what is over comes first, as it ended.
+
+        Of what is over only the last is remembered, as much as the driver has room for.
+        """
 
 
 class IRecall(Interface):

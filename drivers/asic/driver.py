@@ -34,11 +34,13 @@ from agent.openflow.group_messages import GroupType
 from drivers.abilities import (
     IClog,
     IFaultInjection,
+    IHistory,
     IMemoryMap,
     IProbe,
     IRecall,
     Probe,
     TableMemory,
+    Work,
 )
 from drivers.asic.cpu import Cpu
 from drivers.asic.hardware import Hardware
@@ -77,7 +79,7 @@ MAX_DELAY: Final = 3600
 MAX_OVERLAPS: Final = 1000
 
 
-@implementer(IDriver, IFaultInjection, IClog, IMemoryMap, IProbe, IRecall)
+@implementer(IDriver, IFaultInjection, IClog, IHistory, IMemoryMap, IProbe, IRecall)
 class AsicDriver(Datapath):
     """See the module.
 
@@ -222,6 +224,10 @@ class AsicDriver(Datapath):
             for number, table in self.hardware.tables.items()
         ]
 
+    def history(self) -> Sequence[Work]:
+        """See :class:`drivers.abilities.IHistory`."""
+        return self.hardware.history()
+
     def show(self) -> Mapping[str, object]:
         """The profile, what the hardware is doing, and how full it is."""
         hardware = self.hardware
@@ -234,7 +240,8 @@ class AsicDriver(Datapath):
             "done": hardware.done,
             "refused": hardware.refused,
             "moves": hardware.writer.moves,
-            "busy": f"{hardware.busy:.3f} s",
+            "moves of each": f"{hardware.moves_each:.1f}",
+            "busy": f"{hardware.busy:.3f} s, {hardware.busy_share:.0%} of the time",
             "clogged": hardware.clogged,
             "slow path": f"{self.cpu.handled} handled, {self.cpu.waiting} on their way, "
             f"{self.cpu.dropped} dropped",

@@ -21,7 +21,9 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
+from drivers.abilities import Work
 from drivers.asic.faults import Faults
+from drivers.asic.history import History
 from drivers.asic.lies import EarlyAnswers, Line, Shuffled
 from drivers.asic.model import AsicModel
 from drivers.asic.profile import Profile
@@ -79,11 +81,13 @@ class Hardware:
         batch = 1 if policy == "off" else profile.batch
         self.writer = Writer(profile, tables, self.faults, batch, seed, self._now)
         model = AsicModel(self.writer.costs, tables, self.writer.run)
+        self._history = History()
         self._scheduler: Line = Scheduler(model, policy)
         if profile.lies.reorder > 1:
             self._scheduler = Shuffled(self._scheduler, profile.lies.reorder, seed)
         self._parallel = profile.parallel
         self._clock: Any = None
+        self._on_since = 0.0
         self._running: deque[Step] = deque()
         self._late: list[tuple[float, int, Step]] = []
         self._lates = 0
@@ -103,6 +107,21 @@ class Hardware:
         """How many it is working on."""
         return len(self._running)
 
+    @property
+    def moves_each(self) -> float:
+        """How many entries it has moved for each operation that it has finished."""
+        return self.writer.moves / max(1, self.done + self.refused)
+
+    @property
+    def busy_share(self) -> float:
+        """The share of the time since it was switched on in which it had something to do."""
+        on = 0.0 if self._clock is None else self._clock.seconds() - self._on_since
+        return self.busy / on if on else 0.0
+
+    def history(self) -> list[Work]:
+        """What it has done, is doing and has still to do."""
+        return self._history.read(self._running)
+
     def power_on(self, clock: Any, host: IDriverHost | None = None) -> None:
         """Begin to work.
 
@@ -110,6 +129,7 @@ class Hardware:
         :param host: who knows what to put back after a reset; None: nobody, so nothing is.
         """
         self._clock = clock
+        self._on_since = clock.seconds()
         self.resync.host = host
 
     def power_off(self) -> None:
@@ -118,6 +138,7 @@ class Hardware:
         self._running.clear()
         self._late.clear()
         self.answers.clear()
+        self._history.clear()
         for table in self.tables.values():
             table.rules.absences.clear()
         self.clogged = True
@@ -129,6 +150,7 @@ class Hardware:
         push = self._scheduler.push
         for operation in operations:
             push(operation, now)
+        self._history.asked(operations, now)
         self.answers.expect(operations, now)
         if not self._in_turn:
             self._go_on(now)
@@ -138,6 +160,7 @@ class Hardware:
         """Do these not, as far as they were not begun; returns which."""
         discarded = self._scheduler.discard(operations)
         self.answers.forget(discarded)
+        self._history.forget(discarded)
         return discarded
 
     def reset(self) -> None:
@@ -148,6 +171,7 @@ class Hardware:
         waiting = []
         while len(self._scheduler):
             waiting.append(self._scheduler.pop()[0])
+        self._history.forget(one for one in waiting if isinstance(one, Reinstall))
         doomed = list(self._running)
         self._running.clear()
         self.writer.run.end()
@@ -158,8 +182,10 @@ class Hardware:
             for entry in self.resync.lose(memory.clear()):
                 self.show_packets(Reinstall(memory.target, entry, self.resync, DELETE))
         for step in doomed:
-            self._give_up(step)
-        for reinstall in self.resync.begin():
+            self._give_up(step, now)
+        reinstalls = self.resync.begin()
+        self._history.asked(reinstalls, now)
+        for reinstall in reinstalls:
             self._scheduler.push(reinstall, now)
         for operation in waiting:
             if not isinstance(operation, Reinstall):
@@ -169,18 +195,18 @@ class Hardware:
             self._go_on(now)
             self._leave_out()
 
-    def _give_up(self, step: Step) -> None:
+    def _give_up(self, step: Step, now: float) -> None:
         """An operation that was being done when everything was lost."""
-        operation = step.operation
+        operation, error = step.operation, step.error
+        if error is None and operation.kind is not DELETE:
+            error = self.writer.failure(operation, "the hardware was reset meanwhile")
+        self._history.over(step, now, error)
         if isinstance(operation, Reinstall):
             return
         if self.answers.given(operation):
             if operation.kind is not DELETE:
                 self.resync.lose([operation.rule])
             return
-        error = step.error
-        if error is None and operation.kind is not DELETE:
-            error = self.writer.failure(operation, "the hardware was reset meanwhile")
         if error is None:
             self.done += 1
         else:
@@ -243,6 +269,7 @@ class Hardware:
         while len(running) < self._parallel and len(waiting):
             operation, arrived = waiting.pop()
             step = begin(operation, arrived, arrived if arrived > free else free)
+            self._history.forget((operation,))
             finish = step.begun + step.seconds
             before = running[-1].finish if running else self._finished
             step.finish = finish if finish > before else before
@@ -251,6 +278,7 @@ class Hardware:
     def _leave_out(self) -> None:
         """Say that what the agent had given up before it was begun will never be."""
         left_out, self._scheduler.left_out = self._scheduler.left_out, []
+        self._history.forget(left_out)
         for operation in left_out:
             self.refused += 1
             if not self.answers.given(operation):
@@ -295,6 +323,7 @@ class Hardware:
         begun = step.begun
         self.busy += step.finish - (begun if begun > self._finished else self._finished)
         self._finished = step.finish
+        self._history.over(step, step.finish, step.error)
         self.writer.finish(step)
         if step.error is not None:
             self.refused += 1

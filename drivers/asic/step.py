@@ -11,10 +11,12 @@ class Step:
     """An operation that the hardware is working on.
 
     :ivar operation: what is to be done.
+    :ivar arrived: when it was put in line.
     :ivar begun: when it was begun.
     :ivar seconds: how long it takes.
     :ivar finish: when it is finished: not before the one that was begun before it.
     :ivar room: whether room was taken, or given back, when it was begun.
+    :ivar moves: how many other entries are moved for it.
     :ivar error: why it is not done, if it is not.
     :ivar effect: what goes wrong, if anything.
     :ivar taken_out: the entries that are nowhere for a while, in their order; mostly none.
@@ -22,12 +24,13 @@ class Step:
     :ivar each: for how many seconds each of them is.
     """
 
-    __slots__ = ("begun", "each", "effect", "error", "finish", "operation", "out", "room",
-                 "seconds", "taken_out")  # fmt: skip
+    __slots__ = ("arrived", "begun", "each", "effect", "error", "finish", "moves", "operation",
+                 "out", "room", "seconds", "taken_out")  # fmt: skip
 
     def __init__(
         self,
         operation: IOperation,
+        arrived: float,
         begun: float,
         seconds: float,
         room: bool,
@@ -35,10 +38,12 @@ class Step:
         effect: Effect | None,
     ) -> None:
         self.operation = operation
+        self.arrived = arrived
         self.begun = begun
         self.seconds = seconds
         self.finish = 0.0
         self.room = room
+        self.moves = 0
         self.error = error
         self.effect = effect
         self.taken_out: list[Key] = []

@@ -72,7 +72,7 @@ class Writer:
     def begin(self, operation: IOperation, arrived: float, begun: float) -> Step:
         """Begin an operation: decide what becomes of it, and take or give room for it."""
         if operation.target is not RULE:
-            return self._begin_numbered(operation, begun)
+            return self._begin_numbered(operation, arrived, begun)
         kind = operation.kind
         rule = operation.rule
         table = self._tables[rule.table_id]
@@ -109,7 +109,8 @@ class Writer:
             self.costs.seconds(kind, resident, moves, batched, software) if out is None else out[1]
         )
         share = 1.0 if self._share is None else self._share(self._random())
-        step = Step(operation, begun, seconds * share, room, error, effect)
+        step = Step(operation, arrived, begun, seconds * share, room, error, effect)
+        step.moves = moves
         if out is not None:
             step.taken_out, step.out = [key_of(rule)], out[0] * share
             step.each = step.seconds - step.out
@@ -123,7 +124,7 @@ class Writer:
             step.seconds = _NEVER
         return step
 
-    def _begin_numbered(self, operation: IOperation, begun: float) -> Step:
+    def _begin_numbered(self, operation: IOperation, arrived: float, begun: float) -> Step:
         """The same for a group or a meter."""
         memory = self.memories[operation.target]
         self.run.end()
@@ -139,7 +140,7 @@ class Writer:
             seconds *= self._share(self._random())
         if effect is not None and effect.stalls:
             seconds = _NEVER
-        return Step(operation, begun, seconds, False, error, effect)
+        return Step(operation, arrived, begun, seconds, False, error, effect)
 
     def failure(self, operation: IOperation, text: str) -> OpenFlowError:
         """The error of an operation that the hardware could not do.

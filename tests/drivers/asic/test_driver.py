@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow.errors import TABLE_FULL, OpenFlowError
 from agent.openflow.match import Match
-from drivers.abilities import IMemoryMap
+from drivers.abilities import IHistory, IMemoryMap
 from drivers.asic.driver import AsicDriver, create
-from drivers.interfaces import OptionError
+from drivers.interfaces import OperationKind, OptionError
 from drivers.registry import find
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule, RecallContractTests
 from drivers.testing import FaultInjectionContractTests as _Contract
@@ -198,7 +198,8 @@ class AsicDriverTests(SynchronousTestCase):
             (shown["waiting"], shown["running"], shown["done"], shown["refused"]), (1, 1, 1, 0)
         )
         self.assertIn("small", str(shown["profile"]))
-        self.assertEqual(shown["busy"], "0.125 s")
+        self.assertEqual(shown["busy"], "0.125 s, 100% of the time")
+        self.assertEqual((shown["moves"], shown["moves of each"]), (0, "0.0"))
         self.assertIn("fail 3", str(shown["faults"]))
 
     def test_memory_map(self) -> None:
@@ -209,6 +210,20 @@ class AsicDriverTests(SynchronousTestCase):
         table, *_ = IMemoryMap(driver).memory_map()
         self.assertEqual((table.table_id, list(table.places)), (0, [(0, 1), (1, 0)]))
         self.assertEqual(table.size, driver.hardware.tables[0].size)
+
+    def test_history(self) -> None:
+        """It is known what the hardware did, is doing and has still to do."""
+        driver, host = self.started(faults=["fail 2"])
+        driver.submit([FakeOperation.add(FakeRule(Match.of(in_port=n), n)) for n in range(4)])
+        host.reactor.advance(0.3)
+        works = IHistory(driver).history()
+        self.assertEqual([(one.kind, one.table_id) for one in works], [(OperationKind.ADD, 0)] * 4)
+        self.assertEqual([one.arrived for one in works], [0.0] * 4)
+        begun = [one.begun for one in works]
+        finished = [one.finished for one in works]
+        self.assertEqual((begun, finished), ([0.0, 0.125, 0.25, None], [0.125, 0.25, None, None]))
+        self.assertEqual([bool(one.error) for one in works], [False, True, False, False])
+        self.assertEqual(sum(one.moves for one in works), driver.hardware.writer.moves)
 
     def test_inject(self) -> None:
         """A fault that was armed is said, shown and cleared."""

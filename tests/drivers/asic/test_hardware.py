@@ -538,6 +538,22 @@ class ClogTests(SynchronousTestCase):
         chip.run()
         self.assertTrue(two.succeeded)
 
+    def test_history_of_what_never_will_be(self) -> None:
+        """What is recalled, or lost in a reset, does not wait any more."""
+        chip = Chip()
+        one, two, three = adds(3)
+        chip.submit(one, two, three)
+        chip.hardware.recall([three])
+        self.assertEqual([work.begun for work in chip.hardware.history()], [0.0, None])
+        chip.clock.advance(0.5)
+        chip.hardware.reset()
+        lost, again = chip.hardware.history()
+        self.assertEqual((lost.begun, lost.finished), (0.0, 0.5))
+        self.assertIn("reset", str(lost.error))
+        self.assertEqual((again.arrived, again.begun, again.finished), (0.5, 0.5, None))
+        chip.hardware.power_off()
+        self.assertEqual(chip.hardware.history(), [lost])
+
     def test_power_off(self) -> None:
         """Switched off it has no timer, and confirms nothing any more."""
         chip = Chip()
