@@ -44,12 +44,16 @@ def facts(key: Key) -> Iterator[str]:
 def commands(
     parser: argparse.ArgumentParser,
 ) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """The commands of a parser: name, what it does, and its own parser."""
+    """The commands of a parser: name, what it does, and its own parser.
+
+    Of one that has commands itself only those are told, each with both names.
+    """
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {one.dest: one.help or "" for one in action._choices_actions}
             for name, command in action.choices.items():
-                yield name, _sentence(helps[name]), command
+                below = [(f"{name} {one}", text, own) for one, text, own in commands(command)]
+                yield from below or [(name, _sentence(helps[name]), command)]
 
 
 def usage(name: str, parser: argparse.ArgumentParser) -> str:

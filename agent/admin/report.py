@@ -9,8 +9,10 @@ hardware's word, such as counters, comes as a Deferred.  Nothing here changes an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
+from heapq import nlargest
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, Final
 
 import attrs
@@ -18,15 +20,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 import agent as package
-from agent.admin.commands_bridges import Agent, Bridge
+from agent.admin.commands_bridges import Agent, Bridge, able
 from agent.admin.commands_flows import describe
 from agent.admin.commands_process import resident
 from agent.admin.flow_search import FlowSearch, software_reasons, state_of
+from agent.admin.timeline import timeline
 from agent.admin.values import show_mac
 from agent.ofproto.operations import Operation, OperationGroup, State
 from agent.ofproto.rule import Rule
 from agent.openflow.text import format_actions, format_instructions, format_match
-from drivers.abilities import IClog, IMemoryMap, SoftwareReason, TableMemory
+from drivers.abilities import IClog, IHistory, IMemoryMap, SoftwareReason, TableMemory
 
 VERSION: Final = 1
 """Of the data's form."""
@@ -37,7 +40,13 @@ MAX_OPERATIONS: Final = 100
 MAX_CELLS: Final = 512
 """Into how many cells a table of the hardware is drawn, at most."""
 
+MAX_RUNS: Final = 10
+"""Runs of entries of one priority that are listed of each table: the largest."""
+
 Data = dict[str, Any]
+
+_first, _entries = itemgetter(1), itemgetter(2)
+"""Of a run, see :func:`_runs`."""
 
 _OVER: Final = (State.DONE, State.FAILED)
 
@@ -60,6 +69,7 @@ class Report:
             "meters": self.meters,
             "ports": self.ports,
             "driver": self.driver,
+            "timeline": self.timeline,
         }
 
     # --- the agent -----------------------------------------------------------------------------
@@ -259,6 +269,16 @@ class Report:
             "memory": self.memory(bridge),
         }
 
+    def timeline(self, name: str) -> Data:
+        """What the hardware did lately; see :func:`agent.admin.timeline.timeline`.
+
+        :raises CommandError: when the driver does not remember it.
+        """
+        bridge = self._agent.bridges[name]
+        what = "remembers what its hardware did"
+        history = able({name: bridge}, lambda one: IHistory(one, None), what)[name]
+        return timeline(bridge, history, self._clock.seconds())
+
     @staticmethod
     def driver_facts(bridge: Bridge) -> Data:
         """What the driver says of itself."""
@@ -335,6 +355,7 @@ def _printable(value: object) -> object:
 
 def _memory(table: TableMemory) -> Data:
     size = max(table.size, 1)
+    runs = _runs(table.places)
     cells = min(size, MAX_CELLS)
     # Of each cell: how many of its places are taken, and the highest priority there; -1: none.
     taken = [0] * cells
@@ -349,18 +370,21 @@ def _memory(table: TableMemory) -> Data:
         "size": table.size,
         "used": len(table.places),
         "spilled": table.spilled,
-        "chunks": _chunks(priority for _, priority in table.places),
+        "chunks": len(runs),
+        "largest": [
+            {"priority": priority, "first": first, "entries": count}
+            for priority, first, count in sorted(nlargest(MAX_RUNS, runs, key=_entries), key=_first)
+        ],
         "cells": taken,
         "priorities": highest,
         "places_per_cell": size / cells,
     }
 
 
-def _chunks(priorities: Iterator[int] | Iterable[int]) -> int:
-    """How many runs of entries of one priority there are."""
-    chunks = 0
-    before = None
-    for priority in priorities:
-        chunks += priority != before
-        before = priority
-    return chunks
+def _runs(places: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """The runs of entries of one priority: that, the first place, and how many there are."""
+    runs = []
+    for priority, run in groupby(places, key=itemgetter(1)):
+        lying = list(run)
+        runs.append((priority, lying[0][0], len(lying)))
+    return runs

@@ -16,6 +16,7 @@ from agent.connmgr import monitors, nicira
 from agent.connmgr.asyncmsg import DEFAULT_MISS_SEND_LEN
 from agent.connmgr.roles import Role
 from agent.connmgr.settings import ConnectionKind
+from agent.connmgr.traffic import Barrier
 from agent.ofproto.conditions import Postponed
 from agent.openflow import messages as of
 from agent.openflow.bundle_messages import BundleAdd, BundleControl
@@ -54,7 +55,8 @@ def _barrier(session: OFConn, message: of.BarrierRequest) -> None:
     """Answered when all that was asked before has been done and answered."""
     if session.outstanding:
         raise Postponed(session.outstanding.drained())
-    session.traffic.barriers.add(session.postponement.waited)
+    since, now = session.postponement.period
+    session.traffic.barrier(Barrier(session.name, message.xid, since, now))
     session.monitors.catch_up()
     session.send(of.BarrierReply(message.xid))
 

@@ -69,9 +69,22 @@ class Postponement:
         return None if self._message is None else self._message[0].xid
 
     @property
+    def kind(self) -> str | None:
+        """What the message is, like ``BarrierRequest``; None when there is none."""
+        return None if self._message is None else type(self._message[0]).__name__
+
+    @property
+    def period(self) -> tuple[float, float]:
+        """When the message that waits, or is being run again, was first postponed, and now; twice
+        now, if none was."""
+        now = self._clock.seconds()
+        return now if self._since is None else self._since, now
+
+    @property
     def waited(self) -> float:
-        """Seconds since the message that waits, or is being run again, was first postponed."""
-        return 0.0 if self._since is None else self._clock.seconds() - self._since
+        """Seconds of that."""
+        since, now = self.period
+        return now - since
 
     def put(self, message: Message, frame: bytes, condition: Condition) -> None:
         """A message has to wait."""

@@ -42,6 +42,7 @@ class ConnectionStatus:
     :ivar backlog: bytes that wait behind a postponed message.
     :ivar queued: messages that wait for the peer to read.
     :ivar waiting_for: what the postponed message waits for; None: there is none.
+    :ivar waiting_kind: what that message is, like ``BarrierRequest``, likewise.
     :ivar waiting_xid: its xid, likewise.
     :ivar waiting_seconds: for how long, likewise.
     """
@@ -71,6 +72,7 @@ class ConnectionStatus:
     backlog: int = 0
     queued: int = 0
     waiting_for: str | None = None
+    waiting_kind: str | None = None
     waiting_xid: int | None = None
     waiting_seconds: float | None = None
 
@@ -102,6 +104,7 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         backlog=channel.backlog,
         queued=channel.queued,
         waiting_for=session.postponement.waiting_for,
+        waiting_kind=session.postponement.kind,
         waiting_xid=session.postponement.xid,
         waiting_seconds=None
         if session.postponement.condition is None

@@ -5,9 +5,30 @@ A session counts into the :class:`Traffic` of its bridge, so that nothing is los
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
+from typing import Final
+
+import attrs
 
 from agent.ofproto.histogram import Histogram
+
+MOST_BARRIERS: Final = 4096
+"""How many barriers that were answered are remembered; of more, the last."""
+
+
+@attrs.frozen
+class Barrier:
+    """A barrier that was answered; times are in seconds of the reactor's clock.
+
+    :ivar connection: the name of whose it was.
+    :ivar since: when it was its turn: all that came before it on its connection had been begun.
+    :ivar answered: when it was answered.
+    """
+
+    connection: str
+    xid: int
+    since: float
+    answered: float
 
 
 class Traffic:
@@ -20,6 +41,7 @@ class Traffic:
         ("unread"), or since there were too many a second ("limited"; only of sessions that are
         over, for those that are not count them themselves).
     :ivar barriers: seconds from a barrier's turn to its reply.
+    :ivar answered: the last barriers, as they were answered.
     :ivar waits: seconds that messages were postponed, by :attr:`.Condition.reason`.
     """
 
@@ -29,4 +51,10 @@ class Traffic:
         self.errors: Counter[str] = Counter()
         self.packet_ins_dropped: Counter[str] = Counter()
         self.barriers = Histogram()
+        self.answered: deque[Barrier] = deque(maxlen=MOST_BARRIERS)
         self.waits: defaultdict[str, Histogram] = defaultdict(Histogram)
+
+    def barrier(self, barrier: Barrier) -> None:
+        """A barrier is answered."""
+        self.barriers.add(barrier.answered - barrier.since)
+        self.answered.append(barrier)

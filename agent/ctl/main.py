@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TextIO
 
+from agent.ctl import plot
 from agent.ctl.client import Asks, Client, RefusedError, UnreachableError, find_socket
 from agent.ctl.parser import ACTIONS, REPORTS, completion, make_parser
 from agent.ctl.show import Progress
+from agent.ctl.timeline import timeline
 from agent.ctl.views import VIEWS
 
 REFUSED: Final = 1
@@ -57,13 +59,18 @@ class Control:
 
         :raises UsageError: when the agent would have to guess what is meant.
         :raises RefusedError: see :class:`agent.ctl.client.Asks`, likewise UnreachableError.
+        :raises PlotError: see :mod:`agent.ctl.plot`.
         """
         command = arguments.command
+        if command == "asic" and arguments.asic_command == "timeline":
+            command = "asic timeline"
         if command in ("status", "bridges", "flows", "why", "asic", *REPORTS):
             if command == "flows" and arguments.follow:
                 self._follow(arguments)
             else:
                 self._show(arguments)
+        elif command == "asic timeline":
+            self._draw(arguments)
         elif command in ACTIONS:
             self._tell(ACTIONS[command][0], arguments.bridge)
         elif command == "trace":
@@ -218,6 +225,23 @@ class Control:
             self._sleep(POLL)
         progress.close()
 
+    # --- drawing ---------------------------------------------------------------------------------
+
+    def _draw(self, arguments: Arguments) -> None:
+        """Write a picture of what the hardware did lately.
+
+        :raises PlotError: when it cannot be made.
+        """
+        plot.check()
+        bridge = self._bridge(arguments)
+        data = self._report("timeline", bridge)
+        found = timeline(data, arguments.last)
+        try:
+            with open(arguments.file, "wb") as file:
+                plot.draw(found, f"{bridge}: {data['hardware']}", file)
+        except OSError as error:
+            raise plot.PlotError(f"{arguments.file}: {error.strerror or error}") from None
+
     # --- asking ----------------------------------------------------------------------------------
 
     def _report(self, what: str, *arguments: str) -> Any:
@@ -271,7 +295,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except UsageError as error:
         sys.stderr.write(f"ofagentctl: {error}\n")
         return USAGE
-    except RefusedError as error:
+    except (RefusedError, plot.PlotError) as error:
         sys.stderr.write(f"ofagentctl: {error}\n")
         return REFUSED
     except UnreachableError as error:

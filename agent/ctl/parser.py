@@ -78,6 +78,13 @@ def make_parser() -> argparse.ArgumentParser:
     asic = commands.add_parser("asic", help="the simulated ASIC")
     asic_commands = asic.add_subparsers(dest="asic_command", metavar="COMMAND", required=True)
     asic_commands.add_parser("show", parents=[shown, bridge], help="how its tables are filled")
+    timeline = asic_commands.add_parser(
+        "timeline", parents=[bridge], help="draw what it did lately, and who waited for it"
+    )
+    timeline.add_argument("file", metavar="FILE", help="the picture, a PNG")
+    timeline.add_argument(
+        "--last", metavar="SECONDS", type=_seconds, help="draw no more than the last seconds"
+    )
 
     trace = commands.add_parser("trace", help="the way of a described packet")
     trace.add_argument("bridge", metavar="BRIDGE")

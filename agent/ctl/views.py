@@ -228,6 +228,13 @@ def hardware(found: Data, header: bool) -> str:
             for taken in one["cells"]
         )
         text += "".join(f"  |{shades[at : at + 64]}|\n" for at in range(0, len(shades), 64))
+        if _room(one) > 1:
+            text += (
+                f"  a character is {_room(one)} places: {SHADES[1]} a few taken, {SHADES[-1]} all\n"
+            )
+        heads = ("  PRIORITY", "FIRST PLACE", "ENTRIES")
+        runs = [(run["priority"], run["first"], run["entries"]) for run in one["largest"]]
+        text += table(heads, runs, header) if runs else ""
     return text + pairs([(name, value) for name, value in found["facts"].items()])
 
 

@@ -130,4 +130,8 @@ class ReportTests(SwitchTestCase):
         self.assertEqual((acl["used"], acl["chunks"], acl["places_per_cell"]), (4, 3, 4.0))
         self.assertEqual((len(acl["cells"]), acl["cells"][:2], acl["cells"][-1]), (512, [2, 1], 1))
         self.assertEqual((acl["priorities"][:3], acl["priorities"][-1]), ([9, 7, -1], 1))
+        self.assertEqual(
+            [tuple(run.values()) for run in acl["largest"]],
+            [(9, 0, 2), (7, 4, 1), (1, 4 * MAX_CELLS - 1, 1)],
+        )
         self.assertEqual((small["cells"], small["spilled"]), ([0, 1, 0], 2))

@@ -60,6 +60,22 @@ class OfagentctlTests(AgentCase):
         self.assertIn("controller", self.ctl("trace", "br0", "in_port=1") + "controller")
         self.assertEqual(self.ctl("flush"), "br0: 0 rules left\n")
 
+    def test_timeline(self) -> None:
+        """A picture of what the hardware did, and who waited for it."""
+        controller = self.push(5)
+        controller.expect(of.BarrierReply, 1)
+        file = self.directory / "run.png"
+        self.assertEqual(self.ctl("asic", "timeline", str(file)), "")
+        self.assertEqual(file.read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+        found = json.loads(self.ctl("call", "ofagent/report", "timeline", "br0"))
+        finished = [one["finished"] for one in found["operations"]]
+        (barrier,) = found["barriers"]
+        self.assertEqual((len(finished), barrier["xid"]), (5, 77))
+        self.assertLessEqual(barrier["answered"], min(finished))
+        self.assertGreater(barrier["since"] - barrier["answered"], 0.3)
+        nowhere = str(self.directory / "no" / "run.png")
+        self.assertIn("No such file", self.ctl("asic", "timeline", nowhere, status=1))
+
     def test_clog(self) -> None:
         """Halted hardware is seen, and goes on."""
         self.assertIn("clogged", self.ctl("clog"))
