@@ -43,7 +43,8 @@ them, as for filters of the kernel's, the order of arrival is the best there is.
 Policies: ``off`` and ``fifo`` keep the order of arrival (with ``off``, drivers write one operation
 at a time, too), ``greedy`` takes whatever is cheapest by the model's rank, and ``optimal`` finds
 the best order of up to :data:`MAX_OPTIMAL` waiting operations by trying all of them, which is for
-comparing and not for use.
+comparing and not for use.  It is the best for their window: what comes in the next may have been
+cheaper after another.
 """
 
 from __future__ import annotations

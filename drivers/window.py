@@ -5,7 +5,7 @@ The half of :mod:`drivers.scheduling` that knows the rules; they are told there.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
@@ -38,8 +38,11 @@ class Trial(Protocol):
     def copy(self) -> Trial:
         """Another in the same state."""
 
-    def perform(self, operation: IOperation) -> float:
-        """Do an operation; returns its seconds."""
+    def perform(self, operation: IOperation, arrived: float) -> float:
+        """Do an operation; returns its seconds.
+
+        :param arrived: when it did: what was begun before that it cannot be written with.
+        """
 
 
 class CostModel(Protocol):
@@ -56,8 +59,11 @@ class CostModel(Protocol):
     def room(self, table_id: int) -> int:
         """How many more entries fit, with all that was taken from the scheduler done."""
 
-    def trial(self) -> Trial:
-        """The hardware as it will be with all that was taken done."""
+    def trial(self, operations: Iterable[IOperation]) -> Trial:
+        """The hardware as it will be with all that was taken done.
+
+        :param operations: those that will be tried; no two of them are on one entry.
+        """
 
 
 class Node:
@@ -289,7 +295,8 @@ class Window:
                 if before & other.bit:
                     first[place] |= 1 << other_place
         Found = tuple[float, Trial, list[Node]]
-        reached: dict[tuple[int, object], Found] = {(0, None): (0.0, self._model.trial(), [])}
+        untried = self._model.trial([node.operation for node in nodes])
+        reached: dict[tuple[int, object], Found] = {(0, None): (0.0, untried, [])}
         for _ in nodes:
             further: dict[tuple[int, object], Found] = {}
             for (done, _), (cost, trial, order) in reached.items():
@@ -297,7 +304,7 @@ class Window:
                     if done >> place & 1 or first[place] & ~done:
                         continue
                     after = trial.copy()
-                    total = cost + after.perform(node.operation)
+                    total = cost + after.perform(node.operation, node.arrived)
                     key = (done | 1 << place, after.state)
                     known = further.get(key)
                     if known is None or total < known[0]:

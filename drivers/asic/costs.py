@@ -104,4 +104,4 @@ class Run:
     @property
     def state(self) -> tuple[object, ...]:
         """What what comes next depends on."""
-        return self._kind, self._table, self.count
+        return self._kind, self._table, self._since, self.count

@@ -53,7 +53,7 @@ class Model:
         """What is said."""
         return self.free
 
-    def trial(self) -> Model:
+    def trial(self, operations: Iterable[IOperation]) -> Model:
         """Another."""
         return self.copy()
 
@@ -66,7 +66,7 @@ class Model:
         """The priority before matters."""
         return self.last
 
-    def perform(self, operation: IOperation) -> float:
+    def perform(self, operation: IOperation, arrived: float) -> float:
         """See the class."""
         priority: int = operation.rule.priority
         seconds, self.last = abs(priority - self.last), priority
