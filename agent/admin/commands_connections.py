@@ -15,6 +15,7 @@ lines, and only what there is::
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +24,9 @@ from agent.admin.commands_bridges import Agent, Bridge, choose, collect
 from agent.admin.unixctl import CommandRegistry
 from agent.connmgr.settings import ConnectionKind
 from agent.connmgr.status import ConnectionStatus
+
+MAX_MONITORS: Final = 20
+"""How many flow monitors of a connection are listed by their ids."""
 
 
 class ConnectionCommands:
@@ -64,6 +68,7 @@ def _connection(status: ConnectionStatus) -> Iterator[str]:
         _messages(status),
         _packets(status),
         _in_flight(status),
+        _monitors(status),
         _waits(status),
         _failures(status),
     ):
@@ -107,6 +112,15 @@ def _in_flight(status: ConnectionStatus) -> str:
     if status.queued:
         parts.append(f"not read by it: {_count(status.queued, 'message')}")
     return "; ".join(parts)
+
+
+def _monitors(status: ConnectionStatus) -> str:
+    if not status.monitors:
+        return ""
+    shown = ", ".join(map(str, status.monitors[:MAX_MONITORS]))
+    more = ", ..." if status.monitors[MAX_MONITORS:] else ""
+    paused = "; paused, for it does not read" if status.monitors_paused else ""
+    return f"{_count(len(status.monitors), 'flow monitor')}: {shown}{more}{paused}"
 
 
 def _waits(status: ConnectionStatus) -> str:

@@ -41,6 +41,8 @@ class ConnectionStatus:
     :ivar outstanding: requests that are in flight, or whose replies are being prepared.
     :ivar backlog: bytes that wait behind a postponed message.
     :ivar queued: messages that wait for the peer to read.
+    :ivar monitors: the ids of its flow monitors, ascending.
+    :ivar monitors_paused: whether they tell only of deletions at present, for it does not read.
     :ivar waiting_for: what the postponed message waits for; None: there is none.
     :ivar waiting_kind: what that message is, like ``BarrierRequest``, likewise.
     :ivar waiting_xid: its xid, likewise.
@@ -71,6 +73,8 @@ class ConnectionStatus:
     outstanding: int = 0
     backlog: int = 0
     queued: int = 0
+    monitors: tuple[int, ...] = ()
+    monitors_paused: bool = False
     waiting_for: str | None = None
     waiting_kind: str | None = None
     waiting_xid: int | None = None
@@ -103,6 +107,8 @@ def of_session(session: OFConn, since: float) -> ConnectionStatus:
         outstanding=len(session.outstanding),
         backlog=channel.backlog,
         queued=channel.queued,
+        monitors=tuple(sorted(session.monitors.monitors)),
+        monitors_paused=session.monitors.paused,
         waiting_for=session.postponement.waiting_for,
         waiting_kind=session.postponement.kind,
         waiting_xid=session.postponement.xid,

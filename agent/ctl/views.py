@@ -59,7 +59,7 @@ def tables(one: Data, header: bool) -> str:
 def connections(found: Data, header: bool) -> str:
     """Connections, and what each waits for."""
     heads = ("CONNECTION", "STATE", "FOR", "VERSION", "ROLE", "RECEIVED", "SENT", "ERRORS",
-             "WAITS FOR")  # fmt: skip
+             "MONITORS", "WAITS FOR")  # fmt: skip
     rows = []
     for one in found:
         waits = ""
@@ -77,10 +77,21 @@ def connections(found: Data, header: bool) -> str:
                 one["received"],
                 one["sent"],
                 one["errors_sent"],
+                _monitors(one),
                 waits,
             )
         )
     return table(heads, rows, header)
+
+
+def _monitors(connection: Data) -> str:
+    """How many flow monitors it has, and the first of their ids."""
+    ids = connection["monitors"]
+    if not ids:
+        return ""
+    shown = ", ".join(map(str, ids[:5])) + ", ..." * (len(ids) > 5)
+    paused = " (paused)" if connection["monitors_paused"] else ""
+    return f"{len(ids)}: {shown}{paused}"
 
 
 def pending(found: Data, header: bool) -> str:

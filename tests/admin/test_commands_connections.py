@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.task import Clock
 
 from agent.admin.commands_connections import ConnectionCommands
@@ -34,6 +35,8 @@ BUSY = ConnectionStatus(
     outstanding=2,
     backlog=4096,
     queued=7,
+    monitors=(1, 9),
+    monitors_paused=True,
     waiting_for="the gate",
     waiting_xid=0x17,
     waiting_seconds=1.25,
@@ -100,10 +103,19 @@ class ConnectionsTests(CommandCase):
                 "packets dropped, for too many waited: 4",
                 "    in flight: 2 requests; not executed yet: 4096 bytes; "
                 "not read by it: 7 messages",
+                "    2 flow monitors: 1, 9; paused, for it does not read",
                 "    waits: xid=0x17, for 1.250 s, for the gate",
                 "    last error: connection lost; connected 2 times",
             ],
         )
+
+    def test_many_monitors(self) -> None:
+        """Of very many flow monitors the first are listed."""
+        self.found.append(attrs.evolve(SNOOP, monitors=tuple(range(100, 121))))
+        listed = ", ".join(map(str, range(100, 120)))
+        self.assertEqual(self.show("br0")[-1], f"    21 flow monitors: {listed}, ...")
+        self.found[0] = attrs.evolve(SNOOP, monitors=tuple(range(100, 120)))
+        self.assertEqual(self.show("br0")[-1], f"    20 flow monitors: {listed}")
 
     def test_others(self) -> None:
         """And no more than that: of one that is not there, why not, and when it will be tried."""

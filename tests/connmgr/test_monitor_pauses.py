@@ -43,6 +43,7 @@ class PauseTests(MonitorCase):
         self.crowd(peer)
         self.write(flow_mod(MODIFY, 9, 7))
         self.assertTrue(self.session(peer).monitors.paused)
+        self.assertIn(True, [one.monitors_paused for one in self.manager.connections()])
         self.assertEqual(self.told(peer), [])
         return peer
 

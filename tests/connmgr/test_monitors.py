@@ -184,6 +184,18 @@ class RequestTests(MonitorCase):
         self.assertEqual(peer.received(), [nx.FlowMonitorReply([], 5)])
         self.assertEqual(self.switch.changes.watchers, {})
 
+    def test_shown(self) -> None:
+        """Which monitors a session has is shown to the operator, in their order."""
+        peer = self.peer()
+        for number in (9, 2, 5):
+            self.watch(peer, number=number)
+        self.send(peer, nx.FlowMonitorCancel(5))
+        shown = {one.name: one for one in self.manager.connections()}
+        own = self.session(peer).name
+        self.assertEqual((shown[own].monitors, shown[own].monitors_paused), ((2, 9), False))
+        others = [one for name, one in shown.items() if name != own]
+        self.assertEqual([one.monitors for one in others], [()])
+
     def test_cancel(self) -> None:
         """A cancelled monitor is told nothing more, its id is free, and others go on."""
         for version in VERSIONS:

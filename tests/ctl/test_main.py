@@ -135,13 +135,24 @@ class ReportTests(ControlCase):
                 since=75.0,
                 waiting_for="its own 1 operation group",
                 waiting_xid=10,
-            )
+                monitors=(3, 4),
+            ),
+            ConnectionStatus(
+                name="br0<->y",
+                kind=ConnectionKind.SERVICE,
+                state="ACTIVE",
+                since=75.0,
+                monitors=(1, 2, 3, 4, 5, 6),
+                monitors_paused=True,
+            ),
         ]
         text = self.run_line("pending")
         self.assertIn("in_port=2,actions=output:2 (in flight)", text)
         self.assertIn("0xa  its own 1 operation group", text)
         text = self.run_line("connections")
         self.assertIn("1 min 15 s", text)
+        self.assertIn("  2: 3, 4  ", text)
+        self.assertIn("  6: 1, 2, 3, 4, 5, ... (paused)", text)
         self.assertIn("xid 0xa: its own", text)
 
     def test_watch(self) -> None:

@@ -103,12 +103,20 @@ function showBridge(bridge) {
   );
 }
 
+function monitors(connection) {
+  const ids = connection.monitors;
+  if (!ids.length) return "";
+  const shown = ids.slice(0, 5).join(", ") + (ids.length > 5 ? ", ..." : "");
+  return `${ids.length}: ${shown}${connection.monitors_paused ? " (paused)" : ""}`;
+}
+
 function showConnections(bridge) {
   fill(
     byId("who"),
     bridge.who.map((one) => [
       one.name, one.state + (one.last_error ? ` (${one.last_error})` : ""), one.version, one.role,
       [one.received, "n"], [one.sent, "n"], [one.errors_sent, "n"],
+      monitors(one),
       one.waiting_for === null ? "" : `xid ${one.waiting_xid}: ${one.waiting_for}`,
     ]),
   );
