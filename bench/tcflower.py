@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -194,26 +195,29 @@ def read_counters(
     peer.bind((f"{device}-peer", 0))
     sent = 0
 
-    def refresh() -> None:
+    def read(ask: Callable[[Sequence[FakeRule]], Any]) -> None:
         done: list[object] = []
-        made.refresh(rules).addCallback(done.append)
+        ask(rules).addCallback(done.append)
         until(reactor, lambda: done)
 
-    for text, step in (("no rule", 0), ("a hundredth of the rules", 100), ("each rule", 1)):
-        ratios = []
-        for _ in range(PAIRS):
-            for rule in rules[::step] if step else ():
-                peer.send(compose(rule.match))
-                sent += 1
-            ours = timed(refresh)
-            assert sum(rule.counters.packets for rule in rules) == sent
-            theirs = timed(lambda: run(f"tc -s filter show block {block}"))
-            ratios.append(theirs / ours)
-        print(
-            f"counters of {len(rules)} rules, when {text} has counted: "
-            f"{load.median(ratios):.1f} times as fast as tc -s filter show "
-            f"({min(ratios):.1f} to {max(ratios):.1f})"
-        )
+    # Times that were not asked for yet are read with the next, so they have the first turn.
+    ways = (("counters and times", made.refresh), ("counters", made.refresh_counts))
+    for what, ask in ways:
+        for text, step in (("no rule", 0), ("a hundredth of the rules", 100), ("each rule", 1)):
+            ratios = []
+            for _ in range(PAIRS):
+                for rule in rules[::step] if step else ():
+                    peer.send(compose(rule.match))
+                    sent += 1
+                ours = timed(partial(read, ask))
+                assert sum(rule.counters.packets for rule in rules) == sent
+                theirs = timed(lambda: run(f"tc -s filter show block {block}"))
+                ratios.append(theirs / ours)
+            print(
+                f"{what} of {len(rules)} rules, when {text} has counted: "
+                f"{load.median(ratios):.1f} times as fast as tc -s filter show "
+                f"({min(ratios):.1f} to {max(ratios):.1f})"
+            )
     peer.close()
 
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from agent.openflow.messages import FragHandling, QueueStats
-from drivers.interfaces import IOperation, IRule, OperationKind, Target
+from drivers.interfaces import Entry, IOperation, IRule, OperationKind, Target
 
 
 class TraceKind(enum.Enum):
@@ -138,6 +138,21 @@ class IQueues(Interface):
 
     def queue_stats() -> Deferred[list[QueueStats]]:
         """The counters of every queue."""
+
+
+class ICounts(Interface):
+    """A driver that reads how much was counted faster than when.
+
+    Idle timeouts need :attr:`drivers.interfaces.Counters.used`, and so does Nicira's ``idle_age``;
+    other statistics do not.
+    """
+
+    def refresh_counts(rules: Sequence[Entry]) -> Deferred[None]:
+        """As :meth:`drivers.interfaces.IDriver.refresh`, but ``used`` may stay as it was.
+
+        The next :meth:`~drivers.interfaces.IDriver.refresh` of an entry brings that up to date,
+        whether or not more was counted since.
+        """
 
 
 class IFragments(Interface):

@@ -8,7 +8,7 @@ end.  So each question has the watchdog's time, as operations have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -17,9 +17,12 @@ from twisted.python.failure import Failure
 
 from agent.openflow.errors import REQUEST_EPERM, OpenFlowError
 from agent.openflow.messages import PortStats
+from drivers.abilities import ICounts
 from drivers.interfaces import Entry, IDriver, TableCounters
 
 T = TypeVar("T")
+
+ENTRIES: Final = "the counters of rules"
 
 
 class NoAnswerError(OpenFlowError):
@@ -48,6 +51,7 @@ class Reads:
         self.unanswered = 0
         self._bridge = bridge
         self._driver = driver
+        self._counts = ICounts(driver, None)
         self._clock = clock
         self._patience = patience
         self._timers: dict[Deferred[Any], IDelayedCall] = {}
@@ -56,15 +60,21 @@ class Reads:
     def refresh(self, entries: Sequence[Entry]) -> Deferred[None]:
         """See :meth:`drivers.interfaces.IDriver.refresh`, like the rest; fails with
         :class:`NoAnswerError` when the time is over."""
-        return self._bounded("the counters of rules", self._driver.refresh(entries))
+        return self._bounded(ENTRIES, self._driver.refresh(entries))
 
-    def refresh_or_not(self, entries: Sequence[Entry]) -> Deferred[None]:
-        """The same, but where there is no answer the counters are taken as they are."""
+    def refresh_or_not(self, entries: Sequence[Entry], when: bool = False) -> Deferred[None]:
+        """The same, but where there is no answer the counters are taken as they are.
+
+        :param when: whether it matters when these were used last; some drivers are faster without.
+        """
 
         def unknown(failure: Failure) -> None:
             failure.trap(NoAnswerError)
 
-        return self.refresh(entries).addErrback(unknown)
+        if when or self._counts is None:
+            return self.refresh(entries).addErrback(unknown)
+        answer = self._counts.refresh_counts(entries)
+        return self._bounded(ENTRIES, answer).addErrback(unknown)
 
     def port_stats(self) -> Deferred[list[PortStats]]:
         """The counters of every port."""

@@ -63,8 +63,8 @@ class FlowStatistics:
         self, request: FlowStatsRequest, requester: IRequester
     ) -> Deferred[FlowStatsReply]:
         rules = select(self._tables, request, requester.version)
-        # The counters are brought up to date first.
-        return self._reads.refresh_or_not(rules).addCallback(
+        # The counters are brought up to date first; only Nicira's entries say when they were used.
+        return self._reads.refresh_or_not(rules, when=request.nxm).addCallback(
             lambda _: flow_stats_reply(rules, self._clock.seconds(), request)
         )
 

@@ -1,9 +1,10 @@
 """What the kernel has counted: for rules at their filters, for ports at their devices.
 
 A dump of all filters says what each compares and does besides what it has counted, which is most of
-it, so the kernel is asked for a terse one (Linux 5.8).  That does not say when a filter counted
-last, so it only tells which have counted since they were read; these are then read whole: a few one
-by one, of many all in a full dump, as at once the next time.
+it, so the kernel is asked for a terse one (Linux 5.8).  That has packets and bytes, but says
+neither when a filter counted last nor in how many devices it is.  So filters that have changed
+their place are then read whole, and where somebody wants to know when, those that have counted: a
+few one by one, of many all in a full dump, as at once the next time.
 """
 
 from __future__ import annotations
@@ -45,29 +46,32 @@ class Counting:
         self._busy = False
         self._reader = Reader()
 
-    def refresh(self, rules: Sequence[AnyEntry]) -> Deferred[None]:
-        """Read what the filters of rules have counted."""
+    def refresh(self, rules: Sequence[AnyEntry], when: bool) -> Deferred[None]:
+        """Read what the filters of rules have counted.
+
+        :param when: also when they counted last; otherwise that is read when it is asked for.
+        """
         if self._few(rules):
             entries = [entry for rule in rules if (entry := self._entries.get(rule.handle))]
             slots = [slot for entry in entries for slot in entry.slots]
             if self._few(slots):
                 return self._read_each(slots)
-        return self.refresh_all()
+        return self.refresh_all(when)
 
-    def refresh_all(self) -> Deferred[None]:
+    def refresh_all(self, when: bool) -> Deferred[None]:
         """Read what all filters of rules have counted."""
         if not self._entries.filters:
             return succeed(None)
-        if self._busy:
+        if when and self._busy:
             return self._read_all()
-        counted: list[Slot] = []
+        unread: list[Slot] = []
 
         def refused(failure: Failure) -> Deferred[None]:
             failure.trap(OSError)
             return self._read_all()
 
-        done = self._dump(True, counted)
-        return done.addCallbacks(lambda _: self._read_counted(counted), refused)
+        done = self._dump(True, when, unread)
+        return done.addCallbacks(lambda _: self._read_whole(unread), refused)
 
     def _few(self, of: Sequence[object]) -> bool:
         return len(of) <= max(FEW, self._entries.filters // FEW)
@@ -93,10 +97,10 @@ class Counting:
         answered(0, "")
         return done
 
-    def _read_counted(self, counted: Sequence[Slot]) -> Deferred[None]:
-        """Read those of which a terse dump has said that they have counted."""
-        if self._few(counted):
-            return self._read_each(counted)
+    def _read_whole(self, unread: Sequence[Slot]) -> Deferred[None]:
+        """Read those of which a terse dump has not said enough."""
+        if self._few(unread):
+            return self._read_each(unread)
         return self._read_all()
 
     def _read_all(self) -> Deferred[None]:
@@ -106,12 +110,12 @@ class Counting:
         def over(result: None) -> None:
             self._busy = not self._few(counted)
 
-        return self._dump(False, counted).addCallback(over)
+        return self._dump(False, True, counted).addCallback(over)
 
-    def _dump(self, terse: bool, counted: list[Slot]) -> Deferred[None]:
+    def _dump(self, terse: bool, when: bool, noted: list[Slot]) -> Deferred[None]:
         """Have a dump, and take what it says.
 
-        :param counted: is given the filters that have counted since they were read; of a terse
+        :param noted: is given the filters that have counted since they were read whole; of a terse
             dump, those that still have to be.
         """
         reader = self._reader
@@ -120,52 +124,70 @@ class Counting:
         def take(run: Run) -> None:
             while run.count:
                 rows = reader.rows(run)
-                if rows is not None:
-                    self._take(rows, now, terse, counted)
-                else:
+                if rows is None:
                     reading = reader.read(run.data, run.at, run.length)
                     if reading is not None:
-                        self._take_one(reading, now, terse, counted)
+                        self._take_one(reading, now, terse, when, noted)
+                elif rows.has("age"):
+                    self._take(rows, now, terse, noted)
+                else:
+                    self._take_terse(rows, when, noted)
                 run = run.after(1 if rows is None else rows.count)
 
         return self._dumper.dump(partial(self._block.ask_all, terse=terse), take)
 
-    def _take(self, rows: Rows, now: float, terse: bool, counted: list[Slot]) -> None:
-        """Take what a dump says of some filters."""
+    def _take(self, rows: Rows, now: float, terse: bool, noted: list[Slot]) -> None:
+        """Take what a dump says of some filters, all of it."""
         there = self._entries.at(rows.place)
         if not there:
             return
         slots = map(there.get, rows.column("handle"))
-        packets, flags = rows.packets(), rows.column("flags")
-        if terse and not rows.has("age"):
-            counted += [
-                slot
-                for slot, count, where in zip(slots, packets, flags, strict=True)
-                if slot is not None and (count != slot.packets or where != slot.flags)
-            ]
-            return
-        names = ("bytes", "age", "in_hw_count")
+        names = ("flags", "bytes", "age", "in_hw_count")
         for slot, count, where, octets, age, hardware in zip(
-            slots, packets, flags, *map(rows.column, names), strict=True
+            slots, rows.packets(), *map(rows.column, names), strict=True
         ):
-            if slot is not None and (count != slot.packets or where != slot.flags):
+            if slot is not None and (count != slot.packets or where != slot.flags or slot.late):
                 slot.flags = where
                 slot.in_hw_count = hardware
                 slot.count(count, octets, now - age / CLOCK)
                 if not terse:
-                    counted.append(slot)
+                    noted.append(slot)
 
-    def _take_one(self, reading: Reading, now: float, terse: bool, counted: list[Slot]) -> None:
+    def _take_terse(self, rows: Rows, when: bool, unread: list[Slot]) -> None:
+        """Take what a terse dump says of some filters, as far as that is enough."""
+        there = self._entries.at(rows.place)
+        if not there:
+            return
+        slots = map(there.get, rows.column("handle"))
+        packets, octets = rows.packets(), rows.column("bytes")
+        for slot, count, size, where in zip(
+            slots, packets, octets, rows.column("flags"), strict=True
+        ):
+            if slot is None:
+                continue
+            if where != slot.flags or (when and (count != slot.packets or slot.late)):
+                unread.append(slot)
+            elif count != slot.packets:
+                slot.count(count, size, None)
+
+    def _take_one(
+        self, reading: Reading, now: float, terse: bool, when: bool, noted: list[Slot]
+    ) -> None:
         """Take what a dump says of one filter."""
         slot = self._entries.at((reading.chain, reading.pref)).get(reading.handle)
-        if slot is None or (slot.packets, slot.flags) == (reading.packets, reading.flags):
+        if slot is None:
             return
-        if terse and reading.age is None:
-            counted.append(slot)
-            return
-        slot.read(reading, now)
-        if not terse:
-            counted.append(slot)
+        moved = slot.flags != reading.flags
+        counted = slot.packets != reading.packets
+        if reading.age is not None:
+            if moved or counted or slot.late:
+                slot.read(reading, now)
+                if not terse:
+                    noted.append(slot)
+        elif moved or (when and (counted or slot.late)):
+            noted.append(slot)
+        elif counted:
+            slot.count(reading.packets, reading.bytes, None)
 
     def port_stats(self, ports: Sequence[TcPort]) -> Deferred[list[PortStats]]:
         """What the devices of ports have counted, and the ports where there is none."""

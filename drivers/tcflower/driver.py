@@ -36,7 +36,7 @@ from zope.interface import implementer
 
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
-from drivers.abilities import IChecking, ILeftovers, ISoftwareRules, SoftwareReason
+from drivers.abilities import IChecking, ICounts, ILeftovers, ISoftwareRules, SoftwareReason
 from drivers.interfaces import (
     Capabilities,
     Entry,
@@ -94,7 +94,7 @@ def block_of(bridge: str) -> int:
     return 0x0F000000 | zlib.crc32(bridge.encode()) & 0xFFFFFF
 
 
-@implementer(IDriver, IChecking, ILeftovers, ISoftwareRules)
+@implementer(IDriver, IChecking, ICounts, ILeftovers, ISoftwareRules)
 class TcFlowerDriver(Datapath):
     """See the module."""
 
@@ -283,7 +283,12 @@ class TcFlowerDriver(Datapath):
     def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
         """Read what the filters, or the actions of meters, have counted."""
         ready = self._policers.refresh(rules)
-        return ready.addCallback(lambda _: self._counting.refresh(rules))
+        return ready.addCallback(lambda _: self._counting.refresh(rules, when=True))
+
+    def refresh_counts(self, rules: Sequence[Entry]) -> Deferred[None]:
+        """See :class:`drivers.abilities.ICounts`."""
+        ready = self._policers.refresh(rules)
+        return ready.addCallback(lambda _: self._counting.refresh(rules, when=False))
 
     def port_stats(self) -> Deferred[list[PortStats]]:
         """What the devices have counted."""

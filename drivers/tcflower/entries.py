@@ -36,6 +36,7 @@ class Slot:
     :ivar packets: what the kernel said last that it has counted, since it was installed.
     :ivar bytes: likewise.
     :ivar total: packets, since the slot was made.
+    :ivar late: whether it has counted, and the kernel was not asked yet when.
     :ivar flags: where it is, as the kernel said last (:class:`.filters.FilterFlags`).
     :ivar in_hw_count: in how many devices' hardware.
     """
@@ -46,6 +47,7 @@ class Slot:
     packets: int = 0
     bytes: int = 0
     total: int = 0
+    late: bool = False
     flags: int = 0
     in_hw_count: int = 0
 
@@ -72,23 +74,26 @@ class Slot:
         """Count from here: this was counted before there was the rule."""
         self.packets, self.bytes = packets, octets
 
-    def count(self, packets: int, octets: int, used: float) -> None:
+    def count(self, packets: int, octets: int, used: float | None) -> None:
         """Take what the kernel has counted.
 
-        :param used: when it counted last, by the agent's clock.
+        :param used: when it counted last, by the agent's clock; None: that was not said.
         """
         new, new_octets = packets - self.packets, octets - self.bytes
         if new < 0:
             # It was installed anew behind our back, and counts from zero.
             new, new_octets = packets, octets
+            self.late = False
         self.packets = packets
         self.bytes = octets
+        counters = self.counters
         if new:
             self.total += new
-            counters = self.counters
             counters.packets += new
             counters.bytes += new_octets + new * ETH_HEADER_LEN
-            if used > counters.used:
+        if new or self.late:
+            self.late = used is None
+            if used is not None and used > counters.used:
                 counters.used = used
 
 

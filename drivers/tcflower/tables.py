@@ -70,7 +70,7 @@ class TableCounting:
                 found[number] = TableCounters(matches + misses, matches)
             return found
 
-        waits = [self._counting.refresh_all(), *map(self._look, self._ground.drops())]
+        waits = [self._counting.refresh_all(when=False), *map(self._look, self._ground.drops())]
         return DeferredList(waits, consumeErrors=True).addCallback(told)
 
     def _look(self, end: Filter) -> Deferred[None]:

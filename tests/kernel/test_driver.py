@@ -157,24 +157,29 @@ class KernelContractTests(KernelHarness, DriverContractTests, SynchronousTestCas
 
     def test_many_counted(self) -> None:
         """Of many rules, those that packets hit count them, and when they came; whether these are
-        few or all."""
+        few or all, and whether it was asked before how many came."""
         driver, host = self.started()
         rules = [FakeRule(Match.of(eth_src=n, eth_type=0x800), 10) for n in range(60)]
         rules += [FakeRule(Match.of(eth_src=n, eth_type=0x800), n) for n in range(60, 90)]
         self.run_operations(driver, host, *map(FakeOperation.add, rules))
         counted = [0] * len(rules)
-        for hit in ([5, 70], [], range(90), range(90), [5], []):
+        for step, hit in enumerate(([5, 70], [], range(90), range(90), [5], [5])):
+            before = host.now()
             for n in hit:
                 frame = FRAME[:6] + n.to_bytes(6, "big") + FRAME[12:]
                 self.receive(driver, 1, frame)
                 counted[n] += 1
             begun = host.now()
+            if step % 2:
+                self.wait(host, driver.refresh_counts(rules))
+                self.assertEqual([rule.counters.packets for rule in rules], counted)
             time.sleep(0.5)
             self.wait(host, driver.refresh(rules))
             self.assertEqual([rule.counters.packets for rule in rules], counted)
             for n in hit:
                 self.assertEqual(rules[n].counters.bytes, counted[n] * len(FRAME))
                 self.assertLess(rules[n].counters.used, begun + 0.1)
+                self.assertGreater(rules[n].counters.used, before - 0.1)
 
     def test_table_counters(self) -> None:
         """Tables count what they look up and what they match, and go on when a rule is gone."""

@@ -139,12 +139,14 @@ class Observer:
 class SwitchTestCase(SynchronousTestCase):
     """Tests of a switch.
 
+    :ivar driver_class: what the switch has for a driver.
     :ivar max_entries: of each of the driver's tables.
     :ivar max_pending: the cap on groups in flight.
     :ivar reserved_ports: those that the driver can output to.
     :ivar offers: other capabilities of the driver: groups, meters.
     """
 
+    driver_class: type[ScriptableDriver] = ScriptableDriver
     max_entries: tuple[int, ...] = (8, 8)
     max_pending = 50
     reserved_ports = RESERVED_PORTS
@@ -153,7 +155,7 @@ class SwitchTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Start a switch with two small tables."""
         self.clock = Clock()
-        self.driver = ScriptableDriver(
+        self.driver = self.driver_class(
             capabilities=Capabilities(
                 tuple(
                     TableCapabilities(number, f"table{number}", size)

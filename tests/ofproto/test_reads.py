@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from agent.ofproto.reads import NoAnswerError, Reads
 from agent.openflow import messages as of
 from agent.openflow.errors import REQUEST_EPERM
 from agent.openflow.messages import PortStats
-from drivers.interfaces import TableCounters
+from drivers.abilities import ICounts
+from drivers.interfaces import Entry, TableCounters
 from drivers.testing import FakeHost, ScriptableDriver
 from tests.ofproto.stage import PORT1, SwitchTestCase
 
@@ -111,6 +114,53 @@ class ReadsTests(SynchronousTestCase):
         self.failureResultOf(answer, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.reads.unanswered, 0)
+
+
+@implementer(ICounts)
+class Counting(ScriptableDriver):
+    """A driver that is asked for what it has counted apart from when.
+
+    :ivar counted: the entries of each call of :meth:`refresh_counts`.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.counted: list[Sequence[Entry]] = []
+
+    def refresh_counts(self, rules: Sequence[Entry]) -> Deferred[None]:
+        """Remember which."""
+        self.counted.append(rules)
+        answer: Deferred[None] = self._read(None)
+        return answer
+
+
+class CountsTests(SwitchTestCase):
+    """A driver that reads faster how much was counted than when."""
+
+    driver_class = Counting
+    driver: Counting
+
+    def test_when(self) -> None:
+        """When rules were used is asked for Nicira's statistics and idle timeouts, and for nothing
+        else."""
+        self.add(PORT1, idle_timeout=10)
+        rules = self.rules()
+        self.driver.refreshed.clear()
+        self.driver.counted.clear()
+        for nxm in (False, True):
+            self.successResultOf(self.handle(of.FlowStatsRequest(nxm=nxm)))
+            self.successResultOf(self.handle(of.AggregateRequest(nxm=nxm)))
+        self.assertEqual((self.driver.counted, self.driver.refreshed), ([rules] * 3, [rules]))
+        self.clock.advance(10)
+        self.assertEqual((self.driver.counted, self.driver.refreshed), ([rules] * 3, [rules] * 2))
+
+    def test_not_answered(self) -> None:
+        """When it does not answer, the counters are taken as they are."""
+        self.driver.hold_reads = True
+        answer = self.handle(of.FlowStatsRequest())
+        self.assertNoResult(answer)
+        self.clock.advance(60)
+        self.successResultOf(answer)
 
 
 class StatisticsTests(SwitchTestCase):

@@ -79,6 +79,61 @@ class RefreshTests(TcFlowerHarness, SynchronousTestCase):
         self.refresh()
         self.assertEqual(self.kernel.dumps, [True, False, False, False, True])
 
+    def refresh_counts(self, *rules: FakeRule) -> list[int]:
+        """The same without when they counted."""
+        self.wait(self.host, self.driver.refresh_counts(rules or self.made))
+        return [rule.counters.packets for rule in rules or self.made]
+
+    def test_counts(self) -> None:
+        """How much was counted is read in one terse dump; when, as soon as somebody wants to
+        know."""
+        self.reactor.advance(100)
+        for counted, dumps in ((self.made[:3], [True]), (self.made, [True, False])):
+            before = [rule.counters.packets for rule in self.made]
+            used = [rule.counters.used for rule in self.made]
+            self.hit(*counted, age=250)
+            requests = self.kernel.requests
+            self.kernel.dumps.clear()
+            pairs = zip(before, self.made, strict=True)
+            after = [packets + 2 * (rule in counted) for packets, rule in pairs]
+            for _ in range(2):
+                self.assertEqual(self.refresh_counts(), after)
+            self.assertEqual((self.kernel.dumps, self.kernel.requests), ([True] * 2, requests))
+            self.assertEqual(counted[0].counters.bytes, after[0] // 2 * 200 + after[0] * 14)
+            self.assertEqual([rule.counters.used for rule in self.made], used)
+            self.reactor.advance(100)
+            self.kernel.dumps.clear()
+            self.assertEqual(self.refresh(), after)
+            self.assertEqual(self.kernel.dumps, dumps)
+            for rule in counted:
+                self.assertAlmostEqual(rule.counters.used, self.host.now() - 2.5)
+        self.assertEqual(self.refresh_counts(), after)
+
+    def test_counts_of_priorities(self) -> None:
+        """Where each rule has a priority of its own it comes to the same."""
+        made = [FakeRule(rule.match, 5000 + n) for n, rule in enumerate(self.made)]
+        self.run_operations(self.driver, self.host, *map(FakeOperation.add, made))
+        self.reactor.advance(100)
+        self.hit(*made, age=150)
+        self.assertEqual(self.refresh_counts(*made), [2] * COUNT)
+        self.assertEqual(self.kernel.dumps, [True])
+        self.assertEqual({rule.counters.used for rule in made}, {0})
+        self.wait(self.host, self.driver.refresh(made))
+        for rule in made:
+            self.assertAlmostEqual(rule.counters.used, self.host.now() - 1.5)
+        self.assertEqual(self.refresh_counts(*made), [2] * COUNT)
+
+    def test_counts_made_anew(self) -> None:
+        """What is not known of a filter yet is not taken from another in its place."""
+        self.reactor.advance(100)
+        self.hit(*self.made)
+        self.refresh_counts()
+        for rule in self.made:
+            self.filter(rule).packets = 0
+        self.assertEqual(self.refresh_counts(), [2] * COUNT)
+        self.assertEqual(self.refresh(), [2] * COUNT)
+        self.assertEqual({rule.counters.used for rule in self.made}, {0})
+
     def test_asked_for_few(self) -> None:
         """Where few rules are asked for only they are read."""
         self.hit(*self.made)
@@ -100,9 +155,12 @@ class RefreshTests(TcFlowerHarness, SynchronousTestCase):
     def test_into_hardware(self) -> None:
         """A filter that goes into hardware by and by is seen there, and in how many devices."""
         installed = self.filter(self.made[0])
-        installed.flags, installed.in_hw_count = 4, 2
-        self.refresh()
-        self.assertEqual(self.driver.show()["in hardware"], 1)
+        requests = self.kernel.requests
+        for refresh, flags, devices in ((self.refresh, 4, 2), (self.refresh_counts, 8, 0)) * 2:
+            installed.flags, installed.in_hw_count = flags, devices
+            refresh()
+            self.assertEqual(self.driver.show()["in hardware"], devices // 2)
+        self.assertEqual(self.kernel.requests, requests + 4)
 
     def test_priorities(self) -> None:
         """Where each rule has a priority of its own it comes to the same."""
