@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -309,6 +310,26 @@ class AgentCase(SynchronousTestCase):
         need(shutil.which("ovs-appctl"), "ovs-appctl is missing: install openvswitch-common")
         control = str(self.directory / "run" / "ofagent.ctl")
         return self.run_command("ovs-appctl", "-t", control, *arguments, check=check).stdout
+
+    def check_barriers(self) -> list[dict[str, float]]:
+        """Compare the barriers of the only connection, which are all answered, with what the
+        simulated hardware has noted: what it was asked for before an answer it had ended then.
+
+        :returns: those for which it had something to do; times are in seconds before now.
+        """
+        found = json.loads(self.appctl("ofagent/report", "timeline", "br0"))
+        operations = found["operations"]
+        self.assertTrue(operations)
+        waited = []
+        for barrier in found["barriers"]:
+            # Ages: what is greater was earlier.  They are rounded to microseconds.
+            before = [one for one in operations if one["arrived"] > barrier["answered"]]
+            for one in before:
+                self.assertIsNotNone(one["finished"], barrier)
+                self.assertGreaterEqual(one["finished"], barrier["answered"] - 2e-6, barrier)
+            if any(one["finished"] < barrier["since"] for one in before):
+                waited.append(barrier)
+        return waited
 
     def run_command(self, *command: str, check: bool) -> subprocess.CompletedProcess[str]:
         """Run a program of Open vSwitch that finds the sockets of this agent."""

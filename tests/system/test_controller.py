@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,19 @@ class OsKenTests(AgentCase):
     def pushed(self) -> str:
         """How far the application is."""
         return self.state.read_text() if self.state.exists() else ""
+
+    def test_quanta(self) -> None:
+        """Over hardware like one that was measured, the application hears that all is done when the
+        hardware has ended all of it."""
+        controllers = f'controllers = ["tcp:127.0.0.1:{self.controller_port}"]\n'
+        self.start('name = "asic"\nprofile = "quanta"', bridge=controllers)
+        self.start_controller()
+        self.wait(lambda: self.pushed() == "done", "the push")
+        self.assertTrue(self.check_barriers())
+        found = json.loads(self.appctl("ofagent/report", "timeline", "br0"))
+        adds = [one for one in found["operations"] if one["kind"] == "add"]
+        self.assertEqual(len(adds), RULES)
+        self.assertNotIn(None, [one["finished"] for one in adds])
 
     def test_killed_while_it_pushes(self) -> None:
         """The agent dials a controller that comes, goes in the middle of its work and comes again;

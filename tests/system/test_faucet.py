@@ -223,6 +223,7 @@ class Snoop:
     """Somebody who sees what a bridge and its controller say.
 
     :ivar seen: every message, as its type and, of modifications, the command.
+    :ivar times: when each of them was seen, in seconds of :func:`time.time`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -231,6 +232,7 @@ class Snoop:
         self._socket.settimeout(0.05)
         self._rest = b""
         self.seen: list[tuple[int, int]] = []
+        self.times: list[float] = []
 
     def look(self, seconds: float = 0.1) -> None:
         """Take what comes for some time."""
@@ -242,6 +244,7 @@ class Snoop:
                 _, kind, length, _ = header(self._rest)
                 if len(self._rest) < length:
                     break
+                self.times.append(time.time())
                 self.seen.append((kind, self._command(kind, self._rest)))
                 self._rest = self._rest[length:]
 
