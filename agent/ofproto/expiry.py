@@ -56,15 +56,18 @@ class Expiry:
         clock: IReactorTime,
         refresh: Callable[[Sequence[Rule]], Deferred[None]],
         delete: Callable[[Sequence[Rule], RemovedReason], object],
+        bridge: str,
     ) -> None:
         """Watch nothing yet.
 
         :param refresh: has the driver bring counters up to date.
         :param delete: deletes rules, none of which is pending.
+        :param bridge: whose rules, for the log.
         """
         self.clock = clock
         self._refresh = refresh
         self._delete = delete
+        self._bridge = bridge
         self._rules: dict[int, Rule] = {}
         self._deadlines: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
@@ -208,7 +211,9 @@ class Expiry:
     def _unrefreshed(self, handles: Sequence[int], failure: Failure) -> None:
         """The driver could not say whether these are idle."""
         if not failure.check(NoAnswerError):  # which was told already
-            self._log.failure("cannot tell which rules are idle", failure)
+            self._log.failure(
+                "{bridge}: cannot tell which rules are idle", failure, bridge=self._bridge
+            )
         self._asked.difference_update(handles)
         given_up: list[int] = []
         again: list[int] = []

@@ -144,7 +144,7 @@ class OFProto:
         self.flushing: Flush | None = None
         self.changes = FlowChanges(name, clock)
         self.reads = Reads(name, driver, clock, lambda: self.ledger.watchdog.seconds)
-        self.expiry = Expiry(clock, self.reads.refresh, self._expire)
+        self.expiry = Expiry(clock, self.reads.refresh, self._expire, name)
         self._handlers: dict[type, Callable[[Any, IRequester], Result]] = {}
         self._ports = PortRequests(driver, self.reads, self.port_status)
         self._queues = Queues(driver, self._ports.exists)

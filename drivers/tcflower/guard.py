@@ -120,7 +120,11 @@ class Guard:
         everything, self._all = self._all, False
         done = self._look(keys, everything)
         done.addErrback(lambda failure: failure.trap(SchedulerStopped))
-        done.addErrback(lambda failure: self._log.failure("cannot look at filters", failure))
+        done.addErrback(
+            lambda failure: self._log.failure(
+                "cannot look at filters", failure, bridge=self._host.name
+            )
+        )
         done.addBoth(self._looked)
 
     def _looked(self, _: object) -> None:
@@ -241,7 +245,11 @@ class Guard:
 
     def _answered(self, error: int, text: str) -> None:
         if error:
-            self._log.error("cannot put a filter back: {why}", why=explain(error, text))
+            self._log.error(
+                "cannot put a filter back: {why}",
+                bridge=self._host.name,
+                why=explain(error, text),
+            )
             self.suspect(None)
 
 

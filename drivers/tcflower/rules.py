@@ -235,7 +235,7 @@ class Rules:
 
     def _ground_answered(self, error: int, text: str) -> None:
         if error:
-            self._log.error("tc flower: {why}", why=explain(error, text))
+            self._log.error("tc flower: {why}", bridge=self._host.name, why=explain(error, text))
             self.doubt()
 
     # What they depend on.

@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import capturedLogs
 
 from agent.ofproto.expiry import ATTEMPTS, PAUSE
 from agent.openflow.match import Match
@@ -228,11 +229,15 @@ class IdleTests(ExpiryTestCase):
     def test_cannot_ask(self) -> None:
         """A driver that cannot say is asked again after a while; until then the rule stays."""
         self.timed(idle_timeout=10)
-        with mock.patch.object(
-            self.switch.expiry, "_refresh", lambda rules: fail(OSError("no answer"))
+        with (
+            mock.patch.object(
+                self.switch.expiry, "_refresh", lambda rules: fail(OSError("no answer"))
+            ),
+            capturedLogs() as events,
         ):
             self.clock.advance(10)
             self.turn()
+        self.assertEqual([event.get("bridge") for event in events], [self.switch.name])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(self.kinds(), [])
         self.clock.advance(PAUSE)

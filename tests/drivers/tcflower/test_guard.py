@@ -135,10 +135,12 @@ class GuardTests(CheckHarness, SynchronousTestCase):
         """A rule that cannot be put back stays degraded, with the reason."""
         key = max(key for key in self.there if key[:2] != (0, 0xFFFF) and key[0] == 0)
         self.kernel.refuse = lambda asked: (errno.ENOMEM, "no room") if asked == key else (0, "")
-        self.kernel.take_away(key)
-        self.pass_time(0.5)
+        with capturedLogs() as events:
+            self.kernel.take_away(key)
+            self.pass_time(0.5)
         (why,) = self.host.degraded_rules.values()
         self.assertIn("no room", why)
+        self.assertEqual({event.get("bridge") for event in events}, {self.host.name})
 
     def test_fight(self) -> None:
         """Somebody who removes again and again what is put back has it noticed ever later; when he
