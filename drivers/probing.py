@@ -209,8 +209,8 @@ class ByProbe:
         for doubt in doubts.values():
             if doubt.asked in taken:
                 self._undo(doubt)
-            elif doubt.known is not None and doubt.asked is not None:
-                doubt.known.then = doubt.asked.old
+            elif doubt.table is not None and doubt.known is not None and doubt.asked is not None:
+                doubt.table.settle(doubt.known, doubt.known.now, doubt.asked.old)
             self._drop(doubt)
         return {each for each, doubt in doubts.items() if doubt.asked in taken}
 

@@ -147,6 +147,7 @@ class Table:
         self._table_id = table_id
         self._in_port = in_port
         self._outcome = outcome
+        self._entangled: set[Known] = set()
 
     def known(self, rule: IRule) -> Known:
         """What is known of a rule's match and priority."""
@@ -156,8 +157,7 @@ class Table:
             self.entries.put(known)
         return known
 
-    @staticmethod
-    def expect(known: Known, then: IRule | None) -> None:
+    def expect(self, known: Known, then: IRule | None) -> None:
         """The hardware is asked for something, and may do it at any time from now on.
 
         :param then: what shall be there; None: nothing.
@@ -165,12 +165,19 @@ class Table:
         if then not in known.now:
             known.now = (*known.now, then)
         known.then = then
+        self._changed(known)
 
     def settle(self, known: Known, there: Iterable[IRule | None], then: IRule | None) -> None:
         """From now on it is known that this, or one of these, is there."""
         known.now, known.then = tuple(there), then
         if known.now == (None,) and then is None:
             self.entries.remove(known.match, known.priority)
+        self._changed(known)
+
+    def _changed(self, known: Known) -> None:
+        """What was entangled, and overlaps with this, may be told by a packet now."""
+        match = known.match
+        self._entangled = {each for each in self._entangled if not each.match.overlaps(match)}
 
     def judge(self, known: Known, packet: Probe, strict: bool = False) -> Telling | Blocked:
         """What a packet can tell of an entry, as things are.
@@ -266,13 +273,23 @@ class Table:
         return frozenset(self._outcome(packet, rule) for rule in rules)
 
     def find(self, known: Known) -> Probe | Untold:
-        """A packet that tells whether an entry is as it shall be."""
+        """A packet that tells whether an entry is as it shall be.
+
+        What it depends on is only what may be there that overlaps with the entry.  So it is not
+        searched again while that is the same.
+        """
+        if known in self._entangled:
+            return Untold.ENTANGLED
         if known.indifferent:
             return Untold.SAME
         found = self._search(known, True, MAX_SURE_POINTS)
         if not isinstance(found, Probe):
             found = self._search(known, False, MAX_POINTS)
-        return Untold.SAME if found is Untold.ENTANGLED and self._uniform(known.match) else found
+        if found is Untold.ENTANGLED:
+            if self._uniform(known.match):
+                return Untold.SAME
+            self._entangled.add(known)
+        return found
 
     def _uniform(self, match: Match) -> bool:
         """Whether all packets of a match are treated alike, whatever is there of what may be."""

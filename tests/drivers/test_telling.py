@@ -261,3 +261,31 @@ class SearchTests(TellingCase):
         else:
             self.assertEqual(telling, [])
             self.assertIs(found, Untold.SAME if meeting else Untold.SHADOWED)
+
+    @given(
+        st.lists(
+            st.tuples(RULES, st.sampled_from(["add", "delete", "seen", "refused"])), max_size=9
+        )
+    )
+    def test_not_searched_again(self, steps: list[tuple[tuple[int, int, int, int], str]]) -> None:
+        """Whatever happens between two searches, each finds what it would if it were the first."""
+        self.table = Table(0, 1, outcome)
+        for (value, bits, priority, port), step in steps:
+            rule = FakeRule(net(value << 5, bits), priority, instructions=output(port))
+            known = self.table.known(rule)
+            before = known.now
+            if step == "seen":
+                self.table.settle(known, (known.then,), known.then)
+            else:
+                self.table.expect(known, None if step == "delete" else rule)
+            if step == "refused":
+                self.table.settle(known, before, before[0])
+            anew = Table(0, 1, outcome)
+            for each in self.table.entries:
+                anew.entries.put(each)
+            for each in self.table.entries:
+                found, first = self.table.find(each), anew.find(each)
+                if isinstance(first, Untold):
+                    self.assertIs(found, first)
+                else:
+                    self.assertIsInstance(found, Probe)
