@@ -38,6 +38,9 @@ class Confirmation(Protocol):
     def recall(self, operations: Sequence[IOperation], recall: Recall) -> set[IOperation]:
         """The agent has given operations up; see :class:`drivers.abilities.IRecall`."""
 
+    def forget(self) -> None:
+        """The hardware has lost everything, and gets it back by and by, without our asking."""
+
     def show(self) -> Mapping[str, object]:
         """For the operator."""
 
@@ -132,6 +135,9 @@ class ByDelay:
                 call.cancel()
         taken = recall(given_up)
         return {asked.operation for asked in given_up if asked in taken}
+
+    def forget(self) -> None:
+        """Nothing but time was known of anything."""
 
     def show(self) -> Mapping[str, object]:
         """How many wait."""

@@ -214,6 +214,26 @@ class ByProbe:
             self._drop(doubt)
         return {each for each, doubt in doubts.items() if doubt.asked in taken}
 
+    def forget(self) -> None:
+        """Take nothing for known any more: who relies on an entry waits until it was seen again."""
+        looked_for = set()
+        for doubt in self._doubts.values():
+            if doubt.known is None or doubt.seen:
+                continue
+            looked_for.add(doubt.known)
+            doubt.beside = doubt.why = None
+            if None not in doubt.before:
+                doubt.before = (*doubt.before, None)
+            if doubt.away:
+                # It may have met what is lost.
+                self._come_back(doubt)
+                doubt.next = self._clock.seconds()
+                self._wake(doubt.next)
+        for table, owed in self._owed.items():
+            for known in table.lose():
+                if known not in looked_for:
+                    owed.setdefault(known, None)
+
     # Looking.
 
     def _wake(self, at: float) -> None:

@@ -174,6 +174,14 @@ class Table:
             self.entries.remove(known.match, known.priority)
         self._changed(known)
 
+    def lose(self) -> list[Known]:
+        """From now on anything may be missing; returns what is not known for sure any more."""
+        for known in self.entries:
+            if None not in known.now:
+                known.now = (*known.now, None)
+        self._entangled.clear()
+        return [known for known in self.entries if not known.sure]
+
     def _changed(self, known: Known) -> None:
         """What was entangled, and overlaps with this, may be told by a packet now."""
         match = known.match

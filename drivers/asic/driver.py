@@ -140,6 +140,8 @@ class AsicDriver(Datapath):
             self.confirmation = ByProbe(self, confirm_delay, in_port, confirm_overlaps)
         elif confirm == "delay":
             self.confirmation = ByDelay(confirm_delay)
+        if self.confirmation is not None:
+            self.hardware.lost = self.confirmation.forget
 
     def start(self, host: IDriverHost) -> None:
         """Power on, and open the ports.

@@ -53,6 +53,7 @@ class Hardware:
     :ivar writer: what operations do to it.
     :ivar show_packets: called when an operation on one of these is finished: packets meet it from
         then on.
+    :ivar lost: called when it has lost everything in a reset, before anything is put back.
     :ivar faults: what goes wrong with it.
     :ivar answers: what it confirms before it is done.
     :ivar resync: what it has lost in a reset and not got again.
@@ -71,6 +72,7 @@ class Hardware:
         """
         self.tables = tables
         self.show_packets: Callable[[IOperation], object] = lambda operation: None
+        self.lost: Callable[[], object] = lambda: None
         self.faults = Faults()
         self.resync = Resync()
         self.clogged = False

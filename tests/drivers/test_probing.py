@@ -324,6 +324,55 @@ class UntoldTests(ConfirmCase):
         self.assertEqual(self.confirmation.untold["entangled"], 2)
 
 
+class LostTests(ConfirmCase):
+    """What hardware has lost."""
+
+    def test_not_relied_on(self) -> None:
+        """A rule that is told from what lies between is not confirmed when that is lost, but when
+        it was seen again, and then the rule."""
+        ground, between = FakeOperation.add(rule(0, 1, 2)), FakeOperation.add(rule(0, 3, 3))
+        self.done(ground)
+        self.done(between)
+        self.hardware.rules.remove(between.rule.match, 3)
+        self.confirmation.forget()
+        add = FakeOperation.add(rule(1, 5, 2))
+        (asked,) = self.submit(add)
+        self.run_for(5)
+        self.assertFalse(add.done)
+        self.hardware.rules.put(between.rule)
+        self.run_for(5)
+        self.assertFalse(add.done)
+        self.hardware.do(asked)
+        self.run_for(1)
+        self.assertTrue(add.succeeded)
+        self.assertEqual(self.confirmation.show()["out of sight"], 1)
+
+    def test_on_its_way(self) -> None:
+        """A packet that met a rule before it was lost does not count."""
+        add = FakeOperation.add(rule(1))
+        (asked,) = self.submit(add)
+        self.hardware.do(asked)
+        self.run_for(1.5 * WAY)
+        self.hardware.rules.remove(add.rule.match, add.rule.priority)
+        self.confirmation.forget()
+        self.run_for(5)
+        self.assertFalse(add.done)
+        self.hardware.rules.put(add.rule)
+        self.run_for(1)
+        self.assertTrue(add.succeeded)
+
+    def test_refused_meanwhile(self) -> None:
+        """What was refused in a reset has left nothing known behind."""
+        self.done(FakeOperation.add(rule(1)))
+        self.confirmation.forget()
+        self.assertEqual(self.confirmation.show()["out of sight"], 1)
+        asked = self.confirmation.asked([FakeOperation.modify(rule(1), output(3))])
+        self.confirmation.forget()
+        self.assertEqual(self.confirmation.show()["out of sight"], 0)
+        asked[0].complete(OSError("reset"))
+        self.assertEqual(self.confirmation.show()["out of sight"], 1)
+
+
 class RecallTests(ConfirmCase):
     """Operations that the agent gives up."""
 
