@@ -10,8 +10,9 @@ from drivers.abilities import Work
 from drivers.asic.step import Step
 from drivers.interfaces import IOperation, Target
 
-MOST: Final = 10_000
-"""How many operations are remembered that are over; of more, the last."""
+MOST: Final = 4096
+"""How many operations are remembered that are over; of more, the last.  To tell all of them takes
+the reactor some 30 ms."""
 
 
 class History:
