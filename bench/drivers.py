@@ -23,8 +23,8 @@ from agent.openflow.match import Match
 from drivers.asic.driver import create as create_asic
 from drivers.interfaces import Counters, IOperation, IRule, OperationKind, Target
 from drivers.software.driver import create as create_software
-from drivers.testing.contract import FRAME
 from drivers.testing.fakes import FakeEntry, FakeHost
+from drivers.testing.frames import FRAME
 
 TARGETS: Final = {"submit": 2.0, "ASIC": 50.0, "packet": 20.0}
 """Microseconds: of an operation of the software driver, of one of the simulated ASIC, and of a

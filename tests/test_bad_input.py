@@ -28,7 +28,7 @@ from agent.openflow.nx_actions import Learn, LearnSpec, LearnTo, Resubmit, Subfi
 from drivers.software.driver import SoftwareDriver, create
 from drivers.software.memory import MemoryPort
 from drivers.testing import FakeEntry
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 from tests.connmgr.fakes import Peer, TurnClock, connect
 from tests.connmgr.managers import FakeBound
 from tests.openflow import samples_nicira as samples

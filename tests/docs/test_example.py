@@ -23,8 +23,8 @@ from drivers.testing import (
     FakeRule,
     RecallContractTests,
 )
-from drivers.testing.contract import FRAME
 from drivers.testing.fakes import output
+from drivers.testing.frames import FRAME
 from tests.connmgr.fakes import Peer
 from tests.connmgr.managers import FakeBound, MemoryReactor
 from tests.docs.wire import ADDRESS, EXAMPLES, Wired, WiredClock

@@ -25,8 +25,8 @@ from drivers.testing import (
     FakeOperation,
     FakeRule,
 )
-from drivers.testing.contract import FRAME
 from drivers.testing.fakes import output
+from drivers.testing.frames import FRAME
 from drivers.testing.harness import ContractHarness
 from tests.kernel import need_flower, run
 from tests.kernel.reactors import make_reactor, turn

@@ -18,8 +18,8 @@ from drivers.software import offload
 from drivers.software.device import BATCH
 from drivers.software.netdev import PACKET_VNET_HDR, SOL_PACKET
 from drivers.testing import FakeOperation, FakeRule
-from drivers.testing.contract import FRAME
 from drivers.testing.fakes import output
+from drivers.testing.frames import FRAME
 from tests.kernel.reactors import result, turn
 from tests.kernel.test_driver import SETTLE, KernelHarness
 

@@ -14,8 +14,8 @@ from drivers.interfaces import OperationKind, OptionError
 from drivers.registry import find
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule, RecallContractTests
 from drivers.testing import FaultInjectionContractTests as _Contract
-from drivers.testing.contract import FRAME
 from drivers.testing.fakes import output
+from drivers.testing.frames import FRAME
 from tests.drivers.software.contract import DevicePortsContractTests
 
 PROFILE = """

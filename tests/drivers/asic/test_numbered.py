@@ -18,7 +18,7 @@ from agent.openflow.errors import (
 from agent.openflow.group_messages import Bucket, GroupType, MeterBand
 from drivers.asic.driver import AsicDriver, create
 from drivers.testing import FakeEntry, FakeGroup, FakeHost, FakeMeter, FakeOperation, FakeRule
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 
 PROFILE = """
 name = "small"

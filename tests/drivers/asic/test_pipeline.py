@@ -12,7 +12,7 @@ from agent.openflow.nx_actions import Resubmit
 from drivers.asic.driver import AsicDriver, create
 from drivers.software.memory import MemoryPort
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 
 PROFILE = """
 name = "slow path"

@@ -16,8 +16,8 @@ from drivers.asic.driver import AsicDriver, create
 from drivers.asic.resync import REASON
 from drivers.interfaces import OperationKind
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
-from drivers.testing.contract import FRAME
 from drivers.testing.fakes import FakeGroup, FakeMeter, output
+from drivers.testing.frames import FRAME
 
 PROFILE = """
 name = "second"

@@ -10,7 +10,7 @@ from agent.openflow.actions import Output
 from agent.openflow.messages import Port
 from drivers.software import ports
 from drivers.testing import DriverContractTests, FakeEntry, FakeHost
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 from tests.drivers.software.kernel import FakeKernel
 
 

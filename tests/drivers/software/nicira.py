@@ -20,7 +20,7 @@ from agent.packet.flowkey import flow_key
 from drivers.software.driver import SoftwareDriver, create
 from drivers.software.memory import MemoryPort
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 
 LOW = Subfield(REGS[0], 0, 16)
 """The bits of a register that are a port."""

@@ -9,7 +9,7 @@ from agent.openflow.fields import UDP_DST
 from agent.openflow.messages import FragHandling, Port
 from agent.packet.flowkey import flow_key
 from drivers.abilities import IFragments, TraceKind
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 from tests.drivers.software.test_pipeline import PipelineCase
 from tests.packet.frames import CORPUS
 

@@ -24,7 +24,7 @@ from drivers.software.driver import create
 from drivers.software.groups import DEEPEST, MOST
 from drivers.software.port import PORT_DOWN
 from drivers.testing import FakeEntry, FakeGroup, FakeMeter, FakeOperation
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 from tests.drivers.software.test_pipeline import PipelineCase
 
 ALL, SELECT, INDIRECT, FF = GroupType

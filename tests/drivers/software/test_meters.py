@@ -7,7 +7,7 @@ from agent.openflow.fields import IP_DSCP
 from agent.openflow.group_messages import BandType, MeterBand, MeterFlags
 from agent.packet.flowkey import flow_key
 from drivers.testing import FakeMeter, FakeOperation
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 from tests.drivers.software.test_pipeline import PipelineCase
 
 PKTPS, KBPS, BURST = MeterFlags.PKTPS, MeterFlags.KBPS, MeterFlags.BURST

@@ -24,7 +24,7 @@ from agent.packet.flowkey import flow_key
 from drivers.software import run as limits
 from drivers.software.nicira import STEPS
 from drivers.software.program import ACTIONS, SET_ACTIONS
-from drivers.testing.contract import FRAME, ODD_FRAMES
+from drivers.testing.frames import FRAME, ODD_FRAMES
 from tests.drivers.software.nicira import ETH_DST, ETH_SRC, LOW, NiciraCase, get, load
 
 EXAMPLES: tuple[Action, ...] = (

@@ -49,7 +49,7 @@ from drivers.software.pipeline import MAX_PROGRAMS, NO_COOKIE
 from drivers.software.port import NO_FLOOD, NO_PACKET_IN
 from drivers.software.program import ACTIONS, SET_ACTIONS, compile_actions, compile_instructions
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
-from drivers.testing.contract import FRAME, ODD_FRAMES
+from drivers.testing.frames import FRAME, ODD_FRAMES
 
 EXAMPLES: tuple[Action, ...] = (
     CopyTtlIn(),

@@ -21,7 +21,7 @@ from agent.packet.flowkey import flow_key
 from drivers.abilities import IQueues
 from drivers.software.port import PORT_DOWN, QueueCounters, queue_priority
 from drivers.testing import FakeGroup, FakeOperation
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 from tests.drivers.software.test_pipeline import PipelineCase
 
 

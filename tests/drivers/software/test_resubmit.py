@@ -26,7 +26,7 @@ from agent.packet.compose import compose
 from agent.packet.flowkey import flow_key
 from drivers.software import run as limits
 from drivers.testing import FakeGroup, FakeOperation
-from drivers.testing.contract import FRAME
+from drivers.testing.frames import FRAME
 from tests.drivers.software.nicira import ETH_DST, ETH_SRC, LOW, NiciraCase, get, load
 
 

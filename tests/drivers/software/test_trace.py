@@ -39,7 +39,7 @@ from drivers.software.driver import SoftwareDriver, create
 from drivers.software.memory import MemoryPort
 from drivers.software.port import NO_FWD, PORT_DOWN
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
-from drivers.testing.contract import FRAME, ODD_FRAMES
+from drivers.testing.frames import FRAME, ODD_FRAMES
 
 SET = SetField(FIELDS["eth_dst"], 9)
 MARKS = {

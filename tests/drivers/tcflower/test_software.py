@@ -32,8 +32,8 @@ from drivers.tcflower.cpu import LOOK
 from drivers.tcflower.places import LAST, UPCALL_CHAIN, entry_chain, low_chain, place
 from drivers.tcflower.upcall import Upcall, to_software, way
 from drivers.testing import FakeGroup, FakeOperation, FakeRule
-from drivers.testing.contract import FRAME
 from drivers.testing.fakes import output
+from drivers.testing.frames import FRAME
 from tests.drivers.tcflower.test_driver import TcFlowerHarness
 
 CPU = "ofcpu0"
