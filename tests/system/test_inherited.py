@@ -100,17 +100,17 @@ class InheritedTests(ListenerCase):
     def started(self, before: str = "", **variables: str) -> str:
         """What a process finds that is given a socket and these variables, and imports something
         before it looks."""
+        given = self.handed_over(socket.AF_INET, ("127.0.0.1", 0))
         code = (
-            "import os\n"
+            f"import os; os.dup2({given.fileno()}, 3)\n"
             "if 'LISTEN_PID' in os.environ: os.environ['LISTEN_PID'] = str(os.getpid())\n"
             f"{before}\n"
             "from agent.admin.inherited import from_environment\n"
             "found = [one.getsockname()[1] for one in from_environment()]\n"
             "print(found, from_environment(), [name for name in os.environ if 'LISTEN' in name])\n"
         )
-        given = self.handed_over(socket.AF_INET, ("127.0.0.1", 0))
         done = subprocess.run(
-            ["/bin/sh", "-c", f'exec "$0" -c "$1" 3<&{given.fileno()}', sys.executable, code],
+            [sys.executable, "-c", code],
             pass_fds=[given.fileno()],
             env={"PYTHONPATH": str(ROOT), **variables},
             capture_output=True,
