@@ -191,9 +191,11 @@ class AgentCase(SynchronousTestCase):
     :ivar directory: the test's own, short enough for sockets.
     :ivar port: where the agent listens for OpenFlow.
     :ivar prefix: a command that runs the agent, if any does.
+    :ivar patience: seconds after which :meth:`wait` gives up.
     """
 
     prefix: tuple[str, ...] = ()
+    patience = TIMEOUT
 
     def setUp(self) -> None:
         """Make the directory."""
@@ -288,7 +290,7 @@ class AgentCase(SynchronousTestCase):
 
     def wait(self, until: Callable[[], object], what: str = "it") -> None:
         """Wait until something is so."""
-        end = time.monotonic() + TIMEOUT
+        end = time.monotonic() + self.patience
         while not until():
             if time.monotonic() > end:
                 self.fail(f"{what} did not happen:\n{self.log.read_text()}")

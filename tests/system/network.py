@@ -110,6 +110,14 @@ class Wire:
             return frame[:12] + _tag.pack(tpid, tci) + frame[12:] if status & 1 << 4 else frame
         return None
 
+    def drain(self) -> None:
+        """Forget the frames that have come in."""
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(1)
+        self._socket.settimeout(0.05)
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()

@@ -36,6 +36,21 @@ DIALLER: Final = "192.0.2.2"
 TARGET, TESTER = 1, 2
 """The datapath ids."""
 
+CHECKSUMS: Final = {
+    f"of13/action/25_SET_FIELD/{name}_IPv{version}.json": checksum
+    for name, checksum in (("17_SCTP_SRC", 509045565), ("18_SCTP_DST", 1417247775))
+    for version in (4, 6)
+}
+"""The files whose cases are wrong by the specification, and the checksum that comes out instead.
+
+All set a port of SCTP, which has a CRC32c of the packet as its checksum (RFC 4960, appendix B).
+os-ken computes it of something else, of the letters in which Python would write the packet:
+``for c in str(data)``, where ``data`` is a bytearray.  So the packet that it sends is damaged
+already, and what it expects is no less so, but otherwise.  A switch neither repairs a damaged
+packet nor hides it from the receiver: it changes the checksum by as much as the field changes it.
+Where SCTP is only matched all this does not matter.
+"""
+
 CONFIG: Final = f"""
 [agent]
 run_dir = "run"
