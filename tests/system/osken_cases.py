@@ -24,8 +24,9 @@ from os_ken.ofproto import ofproto_parser, ofproto_protocol
 from agent.openflow import messages as of
 from agent.openflow.errors import CODES
 from agent.openflow.match import MATCH_ALL
+from tests.system import need
 from tests.system.network import NetworkCase, ip
-from tests.system.osken import CHECKSUMS, PORTS, Case, read_suite, suites
+from tests.system.osken import BIN, CHECKSUMS, PORTS, Case, read_suite, suites
 
 RECEIVE, SEND = 1, 2
 """The ports at which a frame comes in and goes out in every case."""
@@ -140,6 +141,11 @@ def read_trials(suite: str, every: int = 1) -> list[Trial]:
 
 class CasesCase(NetworkCase):
     """An agent with some bridges, each of which has ports for the cases."""
+
+    def setUp(self) -> None:
+        """Look for the cases."""
+        need(BIN.exists(), "os-ken's cases are missing: make .venv-faucet/stamp")
+        super().setUp()
 
     def start_bridges(self, *drivers: str) -> None:
         """Start it.
