@@ -38,7 +38,8 @@ after every fifty operations, or an agent that lets no more than fifty in, leave
 ``python -m bench.asic`` prints how much it is.
 
 Whether it is of use to a driver follows from its costs.  Where the order makes no difference to
-them, as for filters of the kernel's, the order of arrival is the best there is.
+them, as for filters of the kernel's, the order of arrival is the best there is for time, and the
+safe order still is for packets; :mod:`drivers.batches` is for such drivers.
 
 Policies: ``off`` and ``fifo`` keep the order of arrival (with ``off``, drivers write one operation
 at a time, too), ``greedy`` takes whatever is cheapest by the model's rank, and ``optimal`` finds

@@ -3,7 +3,8 @@
 All ports of a bridge share one ingress block, in which the rules are flower filters
 (:mod:`drivers.tcflower.translate`).  Requests to the kernel are on their way many at once
 (:mod:`drivers.tcflower.netlink`); an operation is complete when the kernel has confirmed all its
-filters, and, with ``skip_sw``, when the kernel says that they are in hardware.
+filters, and, with ``skip_sw``, when the kernel says that they are in hardware.  What comes
+meanwhile waits for a place among them (:mod:`drivers.batches`).
 
 What the kernel does not do itself it hands to the software (:mod:`drivers.tcflower.upcall`), which
 takes a packet through the same tables from there on.
@@ -18,6 +19,7 @@ Options::
     keep_rules = false          # whether filters stay, and forward, when the agent has stopped
     left_rules = "adopt"        # what an earlier run has left forwards until rules claim it
     adopt_seconds = 30          # from the first rule on; what was not claimed by then is removed
+    scheduler = "fifo"          # greedy: packets meet the old rules or the new, and nothing between
     lost = "restore"            # what others remove is put back; degrade: it is left so
     tables = 16                 # how many tables there are
     size = 100000               # how many rules each of them takes
@@ -36,7 +38,15 @@ from zope.interface import implementer
 
 from agent.openflow.messages import PortDesc, PortStats
 from agent.packet.classifier import Classifier
-from drivers.abilities import IChecking, ICounts, ILeftovers, ISoftwareRules, SoftwareReason
+from drivers.abilities import (
+    IChecking,
+    ICounts,
+    ILeftovers,
+    IRecall,
+    ISoftwareRules,
+    SoftwareReason,
+)
+from drivers.batches import Batches, EvenCosts
 from drivers.interfaces import (
     Capabilities,
     Entry,
@@ -85,6 +95,8 @@ POLICIES: Final = ("reject", "fallback")
 """What becomes of rules that flower cannot express."""
 SHOWN_REASONS: Final = 20
 """How many reasons for what is in software are shown, the most frequent first."""
+SCHEDULERS: Final = ("fifo", "greedy")
+"""Those of :data:`drivers.scheduling.POLICIES` that make a difference here."""
 DEFAULT_TABLES: Final = 16
 DEFAULT_SIZE: Final = 100_000
 
@@ -94,7 +106,7 @@ def block_of(bridge: str) -> int:
     return 0x0F000000 | zlib.crc32(bridge.encode()) & 0xFFFFFF
 
 
-@implementer(IDriver, IChecking, ICounts, ILeftovers, ISoftwareRules)
+@implementer(IDriver, IChecking, ICounts, ILeftovers, IRecall, ISoftwareRules)
 class TcFlowerDriver(Datapath):
     """See the module."""
 
@@ -108,6 +120,7 @@ class TcFlowerDriver(Datapath):
     _guard: Guard
     _worker: Cooperator
     _policers: Policers
+    _batches: Batches
 
     def __init__(
         self,
@@ -119,6 +132,7 @@ class TcFlowerDriver(Datapath):
         restore: bool,
         adopt: bool,
         patience: float,
+        scheduler: str,
         system: System,
     ) -> None:
         capabilities = Capabilities(
@@ -143,6 +157,7 @@ class TcFlowerDriver(Datapath):
         self._restore = restore
         self._adopt = adopt
         self._patience = patience
+        self._policy = scheduler
         self._system = system
         self._requests = Pipeline(system)
         self._dumper = Dumper(system)
@@ -181,6 +196,9 @@ class TcFlowerDriver(Datapath):
             self._cpu,
             self._abilities.fallback,
         )
+        self._batches = Batches(
+            self._policy, EvenCosts(self._room), self._ask, host.reactor.seconds
+        )
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
         self._counting = Counting(block, entries, self._dumper, host.now)
@@ -218,6 +236,7 @@ class TcFlowerDriver(Datapath):
 
     def stop(self) -> Deferred[None]:
         """Let the devices go, with or without the filters."""
+        self._batches.clear()
         self._guard.close()
         self._checker.stop()
         self._worker.stop()
@@ -236,6 +255,18 @@ class TcFlowerDriver(Datapath):
     # Operations.
 
     def submit(self, operations: Sequence[IOperation]) -> None:
+        """Ask the kernel for what the operations want, when it has room."""
+        self._batches.submit(operations)
+
+    def recall(self, operations: Sequence[IOperation]) -> set[IOperation]:
+        """See :class:`drivers.abilities.IRecall`."""
+        return self._batches.recall(operations)
+
+    def _room(self, table_id: int) -> int:
+        """How many more rules a table takes at least, whatever is on its way."""
+        return self._rules.room(table_id) - len(self._batches.under_way)
+
+    def _ask(self, operations: Sequence[IOperation]) -> None:
         """Ask the kernel for what the operations want."""
         for operation in operations:
             if operation.target is Target.LEFT:
@@ -318,6 +349,7 @@ class TcFlowerDriver(Datapath):
             "requests": self._requests.sent,
             "lost answers": self._requests.lost,
             "waiting": self._requests.pending,
+            "waiting operations": len(self._batches),
             **self._show_software(),
         }
 
@@ -346,6 +378,7 @@ def create(
     keep = given.flag("keep_rules", False)
     restore = given.one_of("lost", ("restore", "degrade"), "restore") == "restore"
     adopt = given.one_of("left_rules", ("adopt", "remove"), "adopt") == "adopt"
+    scheduler = given.one_of("scheduler", SCHEDULERS, SCHEDULERS[0])
     patience = given.number("adopt_seconds", 0, 86400, 30.0)
     count = given.integer("tables", 1, 254, DEFAULT_TABLES)
     size = given.integer("size", 1, 1 << 24, DEFAULT_SIZE)
@@ -381,5 +414,6 @@ def create(
         restore,
         adopt,
         patience,
+        scheduler,
         system,
     )

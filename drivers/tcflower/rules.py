@@ -104,6 +104,10 @@ class Rules:
 
     # Operations.
 
+    def room(self, table_id: int) -> int:
+        """How many more rules a table takes."""
+        return self._sizes[table_id] - self._tables[table_id].count
+
     def set(self, operation: IOperation) -> None:
         """Have a rule as it shall be."""
         rule = operation.rule
