@@ -72,10 +72,12 @@ class Block:
 
     :ivar number: its number.
     :ivar pipeline: on which requests about it are made.
+    :ivar bridge: whose it is, for logs.
     """
 
-    def __init__(self, number: int, pipeline: Pipeline) -> None:
+    def __init__(self, number: int, pipeline: Pipeline, bridge: str = "") -> None:
         self.number = number
+        self.bridge = bridge
         self.pipeline = pipeline
         self._reader = Reader()
 
@@ -244,7 +246,11 @@ class _Change:
     def _undone(self, error: int, text: str) -> None:
         assert self._refusal is not None
         if error:
-            self._log.error("a change could not be taken back: {why}", why=explain(error, text))
+            self._log.error(
+                "{bridge}: a change could not be taken back: {why}",
+                bridge=self._block.bridge,
+                why=explain(error, text),
+            )
             self._refusal = attrs.evolve(self._refusal, broken=True)
         self._left -= 1
         if not self._left:

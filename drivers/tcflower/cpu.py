@@ -50,6 +50,7 @@ class Cpu:
         self._reader: Reader | None = None
         self._reactor: Any = None
         self._again: Any = None
+        self._bridge = ""
         self.name = ""
         self.index = 0
         self._look_next: Any = None
@@ -58,12 +59,14 @@ class Cpu:
         self.dropped = 0
         self._dropped_before = 0
 
-    def open(self, reactor: Any) -> None:
+    def open(self, reactor: Any, bridge: str) -> None:
         """Begin.
 
+        :param bridge: whose packets they are, for logs.
         :raises TcError: when there can be no such device.
         """
         self._reactor = reactor
+        self._bridge = bridge
         try:
             self._attach()
         except OSError as error:
@@ -141,7 +144,9 @@ class Cpu:
     def _recover(self) -> bool:
         if self._tap is None or self._tap.recover():
             return self._tap is not None
-        self._log.warn("{name}: somebody has deleted the device", name=self.name)
+        self._log.warn(
+            "{bridge}: somebody has deleted the device {name}", bridge=self._bridge, name=self.name
+        )
         self._detach()
         self._changed()
         self._again = self._reactor.callLater(MAKE_AGAIN, self._make_again)

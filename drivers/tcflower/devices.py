@@ -130,7 +130,8 @@ class Devices:
         def answered(error: int, text: str) -> None:
             if error:
                 self._log.error(
-                    "port {name} is not part of the bridge: {why}",
+                    "{bridge}: port {name} is not part of the bridge: {why}",
+                    bridge=self._block.bridge,
                     name=port.name,
                     why=explain(error, text),
                 )

@@ -174,11 +174,11 @@ class TcFlowerDriver(Datapath):
         super().start(host)
         if self._cpu is not None:
             try:
-                self._cpu.open(host.reactor)
+                self._cpu.open(host.reactor, host.name)
             except BaseException:
                 super().stop()
                 raise
-        block = Block(block_of(host.name), self._requests)
+        block = Block(block_of(host.name), self._requests, host.name)
         self._block = block.number
         ports = self._tc_ports
         tables = self.capabilities.tables

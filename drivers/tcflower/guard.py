@@ -122,7 +122,7 @@ class Guard:
         done.addErrback(lambda failure: failure.trap(SchedulerStopped))
         done.addErrback(
             lambda failure: self._log.failure(
-                "cannot look at filters", failure, bridge=self._host.name
+                "{bridge}: cannot look at filters", failure, bridge=self._host.name
             )
         )
         done.addBoth(self._looked)
@@ -246,7 +246,7 @@ class Guard:
     def _answered(self, error: int, text: str) -> None:
         if error:
             self._log.error(
-                "cannot put a filter back: {why}",
+                "{bridge}: cannot put a filter back: {why}",
                 bridge=self._host.name,
                 why=explain(error, text),
             )

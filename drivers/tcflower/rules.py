@@ -239,7 +239,9 @@ class Rules:
 
     def _ground_answered(self, error: int, text: str) -> None:
         if error:
-            self._log.error("tc flower: {why}", bridge=self._host.name, why=explain(error, text))
+            self._log.error(
+                "{bridge}: tc flower: {why}", bridge=self._host.name, why=explain(error, text)
+            )
             self.doubt()
 
     # What they depend on.
