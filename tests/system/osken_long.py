@@ -1,8 +1,8 @@
 """os-ken's switch tests of groups and meters: ``make osken-long``.
 
 Not a part of ``make system-test``: each of the 51 cases sends packets for half a minute, some of
-them 20,000 a second, and measures to a tenth what comes out.  That takes a quarter of an hour, and
-a machine with two cores and nothing else to do; on a busy one, it takes longer.
+them 20,000 a second, and measures to a tenth what comes out.  That takes twenty minutes on two idle
+cores, and longer on busy ones.
 
 The tester sends by sleeping ten milliseconds at a time, so it never sends all that it wants to, and
 less on a busy machine, where the switch may lose packets, too.  It needs some 97%: of what a meter
