@@ -90,6 +90,11 @@ class Changes(Busy):
         self._peer = peer
         self._priorities = priorities
 
+    @property
+    def settled(self) -> bool:
+        """Whether there are about as many rules, new and changed, as there will ever be."""
+        return self.batches * BATCH >= 4 * len(self._priorities)
+
     def batch(self) -> bool:
         """Each rule is added, changed and deleted in turn, and most are there at any time."""
         now = dict(self.rules)
