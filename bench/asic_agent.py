@@ -149,7 +149,7 @@ def real(profile: str, data: bytes, max_pending: int) -> Run:
             control.close()
         finally:
             agent.stop()
-    busy = re.search(r"^ *busy: ([0-9.]+) s$", shown, re.MULTILINE)
+    busy = re.search(r"^ *busy: ([0-9.]+) s\b", shown, re.MULTILINE)
     if client.errors or busy is None:
         raise RuntimeError(f"{client.errors} requests were refused\n{shown}")
     return Run(waited, float(busy[1]))
