@@ -59,6 +59,8 @@ class Link:
     :ivar flags: ``IFF_*`` bits; those that change without a meaning for ports are left out.
     :ivar hw_addr: 48 bits as a number; 0 when it is no Ethernet device.
     :ivar kind: ``ARPHRD_*``.
+    :ivar virtual: what kind of virtual device it is, as ``ip link`` names them (``vxlan``); empty:
+        none.
     """
 
     index: int
@@ -66,6 +68,7 @@ class Link:
     flags: int
     hw_addr: int
     kind: int = ARPHRD_ETHER
+    virtual: str = ""
 
     @property
     def running(self) -> bool:
@@ -272,12 +275,14 @@ def _decode(data: bytes) -> Link:
     """The device of a RTM_NEWLINK."""
     message = _ifinfmsg()(data)
     message.decode()
+    info = message.get_attr("IFLA_LINKINFO")
     link = Link(
         message["index"],
         message.get_attr("IFLA_IFNAME"),
         message["flags"] & (IFF_UP | IFF_RUNNING),
         0,
         message["ifi_type"],
+        info.get_attr("IFLA_INFO_KIND") or "" if info is not None else "",
     )
     # pyroute2 takes every address for one of Ethernet, whatever its length.
     if not link.ethernet:

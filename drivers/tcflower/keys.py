@@ -52,6 +52,8 @@ _PCP_SHIFT: Final = 13
 
 UNWRITTEN: Final = (f.METADATA, f.PKT_MARK, *f.REGS)
 """Fields that are zero in every packet that the kernel has, for nothing there writes them."""
+TUNNEL: Final = (f.TUNNEL_ID, f.TUN_SRC, f.TUN_DST)
+"""Fields which are zero in packets that neither came out of a tunnel nor are for one."""
 
 _FRAGMENT: Final = int(KeyFlags.IS_FRAGMENT)
 _FIRST: Final = int(KeyFlags.IS_FRAGMENT | KeyFlags.FRAG_IS_FIRST)
@@ -189,6 +191,7 @@ def keys_of(
     wide: bool = False,
     tpid: int | None = None,
     deep: bool = False,
+    tunnels: bool = True,
 ) -> tuple[Where, ...]:
     """What the filters of a match compare.
 
@@ -197,11 +200,12 @@ def keys_of(
     :param wide: whether to leave out what there is no key for.
     :param tpid: that of the outer tag, if the packets shall have just this one.
     :param deep: whether the packets shall have two tags or more.
+    :param tunnels: whether packets may have what :data:`TUNNEL` names.
     :return: empty when no packet in the kernel can be matched, now.
     :raises OpenFlowError: BAD_MATCH with BAD_FIELD, BAD_MASK or BAD_VALUE, when not ``wide``.
     """
     matching = _Matching(match, wide, match.mask)
-    for field in UNWRITTEN:
+    for field in (*UNWRITTEN, *(() if tunnels or not wide else TUNNEL)):
         value, mask = match.get(field)
         if mask:
             if value and wide:

@@ -26,6 +26,8 @@ from drivers.tcflower.pack import HEADER, NLM_F_ACK, NLM_F_REQUEST
 from drivers.tcflower.view import PortView
 
 IFLA_STATS64: Final = 23
+TUNNELS: Final = frozenset({"vxlan", "geneve", "gretap", "ip6gretap", "erspan", "ip6erspan"})
+"""The kinds of Ethernet devices whose packets can have a tunnel's number and addresses."""
 TX_DROPPED: Final = 7
 """Where the number of packets is that a device did not take to send, in what is below."""
 _stats = Struct("=14Q")
@@ -43,6 +45,7 @@ class TcPort(NetdevPort):
     """A port whose device's ingress is part of a block.
 
     :ivar ifindex: the device's number; 0: there is none.
+    :ivar tunnel: whether the device is a tunnel's.
     :ivar moved: called when it has become another.
     :ivar turned: called when the port is live now, or not any more.
     """
@@ -52,6 +55,7 @@ class TcPort(NetdevPort):
     def __init__(self, number: int, name: str, links: LinkMonitor, system: System) -> None:
         super().__init__(number, name, links, system)
         self.ifindex = 0
+        self.tunnel = False
         self.moved: Callable[[TcPort], object] = lambda port: None
         self.turned: Callable[[], object] = lambda: None
 
@@ -62,6 +66,7 @@ class TcPort(NetdevPort):
         """
         super().take(link)
         ifindex = 0 if link is None else link.index
+        self.tunnel = link is not None and link.virtual in TUNNELS
         if ifindex != self.ifindex:
             self.ifindex = ifindex
             self.moved(self)

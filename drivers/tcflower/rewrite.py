@@ -32,6 +32,7 @@ from drivers.tcflower.actions import (
 )
 from drivers.tcflower.edits import NO_CSUM, Edit, words
 from drivers.tcflower.facts import ToSoftware
+from drivers.tcflower.keys import TUNNEL
 from drivers.tcflower.state import State
 from drivers.tcflower.tags import (
     dec_mpls_ttl,
@@ -47,7 +48,6 @@ from drivers.tcflower.tags import (
 _PRESENT: Final = f.VLAN_PRESENT
 _FIRST_FRAGMENT: Final = 1
 _LATER_FRAGMENT: Final = 3
-_TUNNEL: Final = (f.TUNNEL_ID, f.TUN_SRC, f.TUN_DST)
 _HARMLESS: Final = (f.METADATA, f.PKT_MARK, *f.REGS)
 _TCP: Final = 6
 _UDP: Final = 17
@@ -170,7 +170,7 @@ def set_field(state: State, action: of.SetField, rest: Sequence[Action]) -> None
         set_tci(state, value, mask)
     elif field in (f.MPLS_LABEL, f.MPLS_TC, f.MPLS_BOS):
         set_mpls(state, field, value, mask)
-    elif field in _TUNNEL:
+    elif field in TUNNEL:
         _set_tunnel(state, action, rest)
     elif field in _HARMLESS:
         # Whoever calls has made sure that nothing looks at it any more.
@@ -221,9 +221,9 @@ def _set_tunnel(state: State, action: of.SetField, rest: Sequence[Action]) -> No
     for later in rest:
         if not isinstance(later, of.SetField):
             break
-        if later.field in _TUNNEL:
+        if later.field in TUNNEL:
             return
-    key_id, source, destination = (state.known(field) for field in _TUNNEL)
+    key_id, source, destination = (state.known(field) for field in TUNNEL)
     if not destination or key_id is None or key_id >> 32:
         raise OpenFlowError(
             BAD_SET_TYPE, "tc needs tun_dst with tunnel_id, which must be less than 2**32"

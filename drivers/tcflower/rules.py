@@ -274,8 +274,11 @@ class Rules:
         """The ports and groups as they are now."""
         # What was translated with another view holds no more.
         self._templates.clear()
-        views = {port.number: port.view() for port in self._ports if port.ifindex}
-        return View(views, self._groups, self._meters, upcall=self._upcall)
+        there = [port for port in self._ports if port.ifindex]
+        views = {port.number: port.view() for port in there}
+        # Without such a port rules set them to tell packets apart, which the software does, too.
+        tunnels = not self._fallback or any(port.tunnel for port in there)
+        return View(views, self._groups, self._meters, self._upcall, tunnels)
 
     def _site(self) -> Site:
         """What the filters that are no rule's depend on, as it is now."""

@@ -12,18 +12,21 @@ is in the :class:`~drivers.tcflower.view.View`, and the :class:`Translation` say
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Final
 
 import attrs
 
+from agent.openflow.actions import ApplyActions, GotoTable, SetField
 from agent.openflow.errors import BAD_FIELD, TOO_MANY, OpenFlowError
-from agent.openflow.fields import IN_PORT, TUN_DST, TUN_SRC, TUNNEL_ID
+from agent.openflow.fields import IN_PORT
 from drivers.abilities import SoftwareReason
 from drivers.interfaces import IRule
 from drivers.tcflower.actions import Gact, TcAction, goto_chain
 from drivers.tcflower.facts import Facts, Split, ToSoftware
 from drivers.tcflower.filters import Filter, Filters
-from drivers.tcflower.keys import Where, keys_of
+from drivers.tcflower.keys import TUNNEL, Where, keys_of
 from drivers.tcflower.perform import Uses, perform
 from drivers.tcflower.places import MAX_PRIORITY, place
 from drivers.tcflower.tails import Tail
@@ -32,6 +35,12 @@ from drivers.tcflower.view import View, dropped
 MAX_CASES: Final = 512
 """How many kinds of packets a rule may have to tell apart."""
 HIDDEN: Final = SoftwareReason("the agent's own", "the agent's own rules are not for the kernel")
+_KEPT: Final = SoftwareReason(
+    "tunnel fields kept", "tunnel fields go to another table, and no port is a tunnel's"
+)
+_OF_TUNNELS: Final = reduce(or_, (field.mask for field in TUNNEL))
+_OF_PORTS: Final = IN_PORT.mask | _OF_TUNNELS
+"""The bits of a match that make it depend on which ports there are, and of what kind."""
 
 
 @attrs.frozen
@@ -93,6 +102,11 @@ def translate(rule: IRule, view: View, fallback: bool = False) -> Translation:
     uses = Uses()
     if rule.priority > MAX_PRIORITY:
         return fall_back(rule, view, HIDDEN, uses)
+    if fallback and _keeps_tunnel(rule):
+        uses.ports = True
+        if not view.tunnels:
+            # What looks at them may be in software, which packets come to without them.
+            return fall_back(rule, view, _KEPT, uses)
     try:
         return _in_kernel(rule, view, uses)
     except OpenFlowError as error:
@@ -110,14 +124,14 @@ def _in_kernel(rule: IRule, view: View, uses: Uses) -> Translation:
         chain,
         pref,
         where,
-        ports=uses.ports or bool(rule.match.mask & IN_PORT.mask),
+        ports=uses.ports or bool(rule.match.mask & _OF_PORTS),
         groups=frozenset(uses.groups),
         meters=frozenset(uses.meters),
     )
     if len(leaves) == 1:
         reason = leaves[0].reason
         if reason is not None:
-            _need_visible(rule)
+            _need_visible(rule, view)
             actions = view.upcall(rule.table_id, False)
             return attrs.evolve(made, actions=actions, upcall=True, reason=reason)
         return attrs.evolve(made, actions=leaves[0].actions)
@@ -137,32 +151,43 @@ def fall_back(rule: IRule, view: View, reason: SoftwareReason, uses: Uses) -> Tr
     :param uses: what has to change for the kernel to do it, perhaps.
     :raises OpenFlowError: BAD_MATCH/BAD_FIELD, when the software could not tell the packets.
     """
-    _need_visible(rule)
+    _need_visible(rule, view)
     chain, pref = place(rule.table_id, rule.priority)
     return Translation(
         chain,
         pref,
-        keys_of(rule.match, view.names, view.tpids, wide=True),
+        keys_of(rule.match, view.names, view.tpids, wide=True, tunnels=view.tunnels),
         view.upcall(rule.table_id, False),
         upcall=True,
         reason=reason,
-        ports=uses.ports or bool(rule.match.mask & IN_PORT.mask),
+        ports=uses.ports or bool(rule.match.mask & _OF_PORTS),
         groups=frozenset(uses.groups),
         meters=frozenset(uses.meters),
     )
 
 
-def _visible(rule: IRule) -> bool:
+def _keeps_tunnel(rule: IRule) -> bool:
+    """Whether it sets what :data:`TUNNEL` names for another table."""
+    instructions = rule.instructions
+    return any(isinstance(instruction, GotoTable) for instruction in instructions) and any(
+        isinstance(action, SetField) and action.field in TUNNEL
+        for instruction in instructions
+        if isinstance(instruction, ApplyActions)
+        for action in instruction.actions
+    )
+
+
+def _visible(rule: IRule, view: View) -> bool:
     """Whether nothing is matched that packets lose on their way to the software."""
-    return not any(rule.match.mask & field.mask for field in (TUNNEL_ID, TUN_SRC, TUN_DST))
+    return not (view.tunnels and rule.match.mask & _OF_TUNNELS)
 
 
-def _need_visible(rule: IRule) -> None:
+def _need_visible(rule: IRule, view: View) -> None:
     """See that the software would hit a rule.
 
     :raises OpenFlowError: BAD_MATCH/BAD_FIELD.
     """
-    if not _visible(rule):
+    if not _visible(rule, view):
         raise OpenFlowError(BAD_FIELD, "the software does not see from which tunnel a packet came")
 
 
@@ -172,7 +197,7 @@ def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
     :raises OpenFlowError: as :func:`translate` does; TOO_MANY when there are too many.
     """
     leaves: list[_Leaf] = []
-    upcall = view.upcall if _visible(rule) else dropped
+    upcall = view.upcall if _visible(rule, view) else dropped
     waiting = [Facts(rule.match)]
     while waiting:
         facts = waiting.pop()

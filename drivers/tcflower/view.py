@@ -63,6 +63,8 @@ class View:
     :ivar groups: by number.
     :ivar meters: by number: what names a meter's action, which all filters share.
     :ivar upcall: how the kernel hands packets to the software.
+    :ivar tunnels: whether packets in the kernel can have a tunnel's number and addresses, which
+        they lose on their way to the software.
     :ivar tpids: the EtherTypes that the VLAN tags of packets may have; the fewer, the fewer filters
         a match on tags needs.
     """
@@ -71,6 +73,7 @@ class View:
     groups: Mapping[int, IGroup] = NO_GROUPS
     meters: Mapping[int, Policer] = NO_METERS
     upcall: Upcall = trap
+    tunnels: bool = True
     tpids: tuple[int, ...] = TPIDS
     names: Mapping[int, str] = attrs.field(init=False)
 

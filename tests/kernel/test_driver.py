@@ -202,12 +202,17 @@ class KernelContractTests(KernelHarness, DriverContractTests, SynchronousTestCas
 
 
 class ForwardingHarness(KernelHarness):
-    """A driver that was started, and what comes out of its ports."""
+    """A driver that was started, and what comes out of its ports.
+
+    :ivar unsupported: the option of that name.
+    """
+
+    unsupported = "reject"
 
     def setUp(self) -> None:
         """Start a driver."""
         super().setUp()
-        self.driver, self.host = self.started()
+        self.driver, self.host = self.started(unsupported=self.unsupported)
 
     def add(self, *entries: FakeRule | FakeGroup | FakeMeter) -> None:
         """Install rules, groups and meters."""

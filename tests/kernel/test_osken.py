@@ -12,17 +12,12 @@ KERNEL: Final = 'name = "tcflower"\nmode = "skip_hw"\n'
 FALLBACK: Final = KERNEL + 'unsupported = "fallback"\n'
 EVERY: Final = 5
 EXPECTED: Final = {
-    "of13/match": {"kernel": 89, "fallback": 52, "failed": 2},
+    "of13/match": {"kernel": 89, "fallback": 53, "failed": 1},
     "of13/action": {"kernel": 24, "fallback": 22},
 }
 FAILED: Final = {
     # The frame is shorter than Ethernet allows, and the controller is told of it with padding.
     "of13/match/19_ICMPV4_TYPE.json": ("told: ", "told: "),
-    # It goes to the controller, and the software does not see from which tunnel a packet came.
-    "of13/match/38_TUNNEL_ID_Mask.json": (
-        "refused: BAD_ACTION.BAD_SET_TYPE",
-        "refused: BAD_MATCH.BAD_FIELD",
-    ),
 }
 """The files in which a case fails, and what is said of it without and with the software."""
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from agent.openflow import actions as of
 from agent.openflow import fields as f
 from agent.openflow.match import Match
-from drivers.testing import FakeEntry, FakeRule
+from drivers.testing import FakeEntry, FakeOperation, FakeRule
 from drivers.testing.fakes import output
 from tests.kernel import run
 from tests.kernel.test_driver import ForwardingHarness, make_pairs
@@ -17,11 +17,12 @@ from tests.kernel.test_frames import UDP, frame
 
 HERE, THERE = 0x0A090001, 0x0A090002
 VXLAN = 4789
+SETS = (of.SetField(f.TUNNEL_ID, 77), of.SetField(f.TUN_DST, THERE))
 OUTER = 14 + 20 + 8
 """Bytes of the headers around that of VXLAN."""
 
 
-class TunnelTests(ForwardingHarness, SynchronousTestCase):
+class TunnelHarness(ForwardingHarness):
     """Port 1 is a veth pair, port 2 the tunnel, and the tunnel's packets go by another pair."""
 
     port_entries = (FakeEntry("tc1", 1, type="netdev"), FakeEntry("vx0", 2, type="netdev"))
@@ -39,6 +40,15 @@ class TunnelTests(ForwardingHarness, SynchronousTestCase):
         self.address = int(link["address"].replace(":", ""), 16)
         super().setUp()
 
+    def sent(self, data: bytes, key_id: int) -> None:
+        """A frame that comes in at port 1 leaves by the tunnel of this number alone."""
+        ((port, (outer,)),) = self.out(1, data).items()
+        self.assertEqual(port, 4)
+        self.assertEqual(outer[30:34], THERE.to_bytes(4, "big"))
+        self.assertEqual(outer[36:38], VXLAN.to_bytes(2, "big"))
+        self.assertEqual(outer[OUTER + 4 : OUTER + 7], key_id.to_bytes(3, "big"))
+        self.assertEqual(outer[OUTER + 8 :], data)
+
     def encapsulated(self, key_id: int, inner: bytes) -> bytes:
         """A frame as it comes by the underlay."""
         return frame(
@@ -46,6 +56,10 @@ class TunnelTests(ForwardingHarness, SynchronousTestCase):
             {"ipv4_src": THERE, "ipv4_dst": HERE, "udp_src": 1000, "udp_dst": VXLAN},
             payload=b"\x08\0\0\0" + key_id.to_bytes(3, "big") + b"\0" + inner,
         )
+
+
+class TunnelTests(TunnelHarness, SynchronousTestCase):
+    """What the kernel does by itself."""
 
     def test_match(self) -> None:
         """The tunnel's number and addresses are matched as the packet had them; the frame comes out
@@ -68,17 +82,31 @@ class TunnelTests(ForwardingHarness, SynchronousTestCase):
 
     def test_set(self) -> None:
         """A frame is encapsulated as the rule says."""
-        sets = (of.SetField(f.TUNNEL_ID, 77), of.SetField(f.TUN_DST, THERE))
-        rule = FakeRule(
-            Match.of(in_port=1), 9, instructions=(of.ApplyActions((*sets, of.Output(2))),)
-        )
+        apply = of.ApplyActions((*SETS, of.Output(2)))
+        rule = FakeRule(Match.of(in_port=1), 9, instructions=(apply,))
         self.add(rule)
         inner = frame(UDP)
-        ((port, (outer,)),) = self.out(1, inner).items()
-        self.assertEqual(port, 4)
-        self.assertEqual(outer[30:34], THERE.to_bytes(4, "big"))
-        self.assertEqual(outer[36:38], VXLAN.to_bytes(2, "big"))
-        self.assertEqual(outer[OUTER + 4 : OUTER + 7], b"\0\0M")
-        self.assertEqual(outer[OUTER + 8 :], inner)
+        self.sent(inner, 77)
         self.delete(rule)
         self.assertEqual((rule.counters.packets, rule.counters.bytes), (1, len(inner)))
+
+
+class FallbackTests(TunnelHarness, SynchronousTestCase):
+    """What is different where the software helps."""
+
+    unsupported = "fallback"
+
+    def test_next_table(self) -> None:
+        """With a tunnel among the ports, what a rule sets for another table stays in the kernel,
+        which encapsulates; a match that the kernel cannot do is refused."""
+        first = FakeRule(
+            Match.of(in_port=1), 9, instructions=(of.ApplyActions(SETS), of.GotoTable(1))
+        )
+        second = FakeRule(Match.of(tunnel_id=77), 9, 1, output(2))
+        self.add(first, second)
+        self.assertEqual(self.driver.software_reasons(), {})
+        self.sent(frame(UDP), 77)
+        masked = FakeOperation.add(FakeRule(Match.of(tunnel_id=(77, 255)), 8, 1, output(2)))
+        self.run_operations(self.driver, self.host, masked)
+        (error,) = masked.completions
+        self.assertIn("tunnel", str(error))

@@ -51,6 +51,7 @@ class Device:
     flags: int = RUNNING
     address: str = "02:00:00:00:00:01"
     kind: int = link.ARPHRD_ETHER
+    virtual: str = ""
     settings: bytes | None = None
     busy: int = 0
     sent: list[bytes] = attrs.Factory(list)
@@ -389,6 +390,9 @@ def message(
     encoded["flags"] = device.flags
     encoded["ifi_type"] = device.kind
     encoded["attrs"] = [("IFLA_IFNAME", device.name), ("IFLA_ADDRESS", device.address)]
+    if device.virtual:
+        info = {"attrs": [("IFLA_INFO_KIND", device.virtual)]}
+        encoded["attrs"].append(("IFLA_LINKINFO", info))
     encoded.encode()
     return bytes(encoded.data)
 

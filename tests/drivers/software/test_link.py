@@ -117,6 +117,13 @@ class LinkMonitorTests(SynchronousTestCase):
         assert found is not None
         self.assertEqual(found.hw_addr, 0)
 
+    def test_virtual(self) -> None:
+        """Of a virtual device it says what kind it is."""
+        self.kernel.add("eth0", virtual="vxlan")
+        found = self.watch()
+        assert found is not None
+        self.assertEqual(found.virtual, "vxlan")
+
     def test_gone_and_back(self) -> None:
         """A device that goes is None; when it comes again it has another index."""
         first = self.kernel.add("eth0")

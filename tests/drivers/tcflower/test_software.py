@@ -10,12 +10,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from agent.openflow import fields as f
 from agent.openflow.actions import (
     ApplyActions,
     DecNwTtl,
     GotoTable,
     GroupAction,
     Output,
+    SetField,
     WriteMetadata,
 )
 from agent.openflow.errors import OpenFlowError
@@ -275,6 +277,25 @@ class FallbackTests(SoftwareCase, SynchronousTestCase):
             self.assertEqual(rule.counters.packets, packets)
             self.assertEqual(bool(self.driver.software_reasons()), group is select)
         self.assertEqual(self.sent("eth2"), [FRAME])
+
+    def test_tunnel_fields(self) -> None:
+        """What rules set of a tunnel is matched in the next table, in any way; once a port is a
+        tunnel's, the kernel does it, and what the software would have to see is degraded."""
+        sets = (SetField(f.TUNNEL_ID, 0x3039), SetField(f.TUN_DST, 0x0A000001))
+        first = FakeRule(Match.of(in_port=1), 9, 0, (ApplyActions(sets), GotoTable(1)))
+        masked = FakeRule(Match.of(tunnel_id=(0x3000, 0xFF00)), 9, 1, output(2))
+        operations = [self.add(rule) for rule in (first, masked)]
+        self.assertTrue(all(operation.succeeded for operation in operations))
+        self.host.expected = {one.rule.handle: one.rule for one in operations}
+        self.assertEqual(self.there(*place(1, 9)), [])
+        self.hand(FRAME)
+        self.assertEqual(self.sent("eth2"), [FRAME])
+        self.assertEqual((first.counters.packets, masked.counters.packets), (1, 1))
+        self.kernel.add("eth3", virtual="vxlan")
+        self.settle(self.host, lambda: False)
+        self.assertEqual(self.there(*place(0, 9))[0].kind, "tunnel_key")
+        (why,) = self.host.degraded_rules.values()
+        self.assertIn("tunnel", why)
 
     def test_hidden(self) -> None:
         """The agent's own rules are executed by the software, too."""

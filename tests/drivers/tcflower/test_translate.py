@@ -343,6 +343,28 @@ class RefusalTests(TranslateTestCase):
         made = self.made(Match.of(tunnel_id=5, eth_type=0x800), apply(DecNwTtl(), Output(2)))
         self.assertEqual([actions for _, actions in made.tail[:2]], [(Gact(SHOT),)] * 2)
 
+    def test_no_tunnels(self) -> None:
+        """Where no port is a tunnel's, what is set for another table is kept in the software, and
+        no packet that the kernel has is taken for one that has it."""
+        sets = (SetField(f.TUNNEL_ID, 5), SetField(f.TUN_DST, 6))
+        alone = attrs.evolve(VIEW, tunnels=False)
+        goes = FakeRule(Match.of(), 7, 0, (ApplyActions(sets), GotoTable(1)))
+        ends = FakeRule(Match.of(), 7, 0, apply(*sets, Output(2)))
+        masked = FakeRule(Match.of(tunnel_id=(4, 4)), 7, 1, apply(Output(2)))
+        unset = FakeRule(Match.of(tunnel_id=(0, 4)), 7, 1, apply(Output(2)))
+        told = FakeRule(Match.of(tunnel_id=5), 7, 1, apply(Output(Port.CONTROLLER)))
+        for view, rule, upcall, filters in (
+            (VIEW, goes, False, 1),
+            (alone, goes, True, 1),
+            (alone, ends, False, 1),
+            (alone, masked, True, 0),
+            (alone, unset, True, 1),
+            (alone, told, True, 1),
+        ):
+            made = translate(rule, view, fallback=True)
+            self.assertEqual((made.upcall, len(made.where)), (upcall, filters), rule)
+            self.assertTrue(made.ports)
+
     def test_no_software(self) -> None:
         """Where no software gets packets they are dropped, and the kernel has counted them."""
         view = attrs.evolve(VIEW, upcall=dropped)
