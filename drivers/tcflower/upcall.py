@@ -32,6 +32,7 @@ from typing import Final
 
 import attrs
 
+from agent.packet.protocols import ETH_TOTAL_MIN
 from drivers.tcflower.actions import Gact, Mirred, TcAction, Vlan, VlanOp, goto_chain
 from drivers.tcflower.filters import Filter, FilterFlags
 from drivers.tcflower.places import UPCALL_CHAIN
@@ -70,7 +71,8 @@ class Upcall:
     :ivar place: of the port where it came in, as in :func:`way`.
     :ivar table_id: where it goes on.
     :ivar counted: whether the kernel has counted it for the rule that it hits there.
-    :ivar frame: the packet.
+    :ivar frame: the packet.  What tables before have left of it is as long as Ethernet has it, as
+        :meth:`agent.packet.packet.Packet.pop_mpls` leaves it: Linux pops and does not pad.
     """
 
     place: int
@@ -87,4 +89,7 @@ class Upcall:
         if outer != TPID or inner != TPID:
             return None
         frame = data[:_ADDRESSES] + data[_END:]
-        return cls(place, said & 0xFF, bool(said & _COUNTED), frame)
+        table_id = said & 0xFF
+        if table_id:
+            frame = frame.ljust(ETH_TOTAL_MIN, b"\0")
+        return cls(place, table_id, bool(said & _COUNTED), frame)

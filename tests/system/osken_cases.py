@@ -24,6 +24,7 @@ from os_ken.ofproto import ofproto_parser, ofproto_protocol
 from agent.openflow import messages as of
 from agent.openflow.errors import CODES
 from agent.openflow.match import MATCH_ALL
+from agent.packet.protocols import ETH_TOTAL_MIN
 from tests.system import need
 from tests.system.network import NetworkCase, ip
 from tests.system.osken import BIN, CHECKSUMS, PORTS, Case, read_suite, suites
@@ -90,8 +91,8 @@ def packet_classes() -> dict[str, Any]:
     return found
 
 
-def read_trials(suite: str, every: int = 1) -> list[Trial]:
-    """The cases of a suite of OpenFlow 1.3 which send one frame each, or one of so many.
+def read_trials(suite: str) -> list[Trial]:
+    """The cases of a suite of OpenFlow 1.3 which send one frame each.
 
     Those that are wrong (:data:`tests.system.osken.CHECKSUMS`) expect what is to come out instead.
     """
@@ -113,14 +114,10 @@ def read_trials(suite: str, every: int = 1) -> list[Trial]:
         return bytes(message.buf)
 
     trials = []
-    count = 0
     for file in read_suite(suite):
         parts = json.loads((suites() / file.cases[0].file).read_text())
         bodies = [part for part in parts if isinstance(part, dict)]
         for case, body in zip(file.cases, bodies, strict=True):
-            count += 1
-            if (count - 1) % every:
-                continue
             (test,) = body["tests"]
             if case.file in CHECKSUMS:
                 right = f"sctp(csum={CHECKSUMS[case.file]}, "
@@ -217,7 +214,9 @@ class Judge:
         found = self._out.receive(PATIENCE)
         if found is None:
             return "nothing came out"
-        return "" if found == expected else f"came out: {found.hex()}"
+        # What rules have made too short, network cards pad; a pair of virtual devices has none.
+        wire = found.ljust(ETH_TOTAL_MIN, b"\0")
+        return "" if wire == expected else f"came out: {found.hex()}"
 
     def _packet_in(self, trial: Trial, expected: bytes) -> str:
         self._in.send(trial.sent)

@@ -62,10 +62,17 @@ class UpcallTests(SynchronousTestCase):
         for at, table, counted, frame in (
             (0, 0, False, FRAME),
             (4095, 254, True, TAGGED),
-            (7, 3, True, FRAME[:14]),
+            (7, 0, True, FRAME[:14]),
         ):
             read = Upcall.read(handed(at, table, counted, frame))
             self.assertEqual(read, Upcall(at, table, counted, frame))
+
+    def test_short(self) -> None:
+        """What came to the first table is left as it is; what a later one gets may have been
+        shortened, and is padded."""
+        for table, frame in ((0, FRAME[:42]), (1, FRAME[:42].ljust(60, b"\0"))):
+            read = Upcall.read(handed(0, table, False, FRAME[:42]))
+            self.assertEqual(read, Upcall(0, table, False, frame))
 
     def test_others(self) -> None:
         """What the host itself sends by the device is nobody's packet."""
