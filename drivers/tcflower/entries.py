@@ -20,6 +20,7 @@ from drivers.interfaces import Counters, IRule
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.filters import Filter, FilterFlags, Filters
 from drivers.tcflower.found import marked
+from drivers.tcflower.keys import Where
 from drivers.tcflower.translate import Translation
 
 MAX_HANDLE: Final = 0x7FFFFFFF
@@ -101,17 +102,25 @@ class Slot:
 class Entry:
     """A rule and its filters.
 
-    :ivar translation: what the filters are made of.
+    :ivar translation: what the filters are made of; rules that are alike share one, which says
+        what the filters of one of them compare.
     """
 
     rule: IRule
-    slots: tuple[Slot, ...] = ()
-    translation: Translation | None = None
+    slots: tuple[Slot, ...]
+    translation: Translation
+
+    @property
+    def own(self) -> Translation:
+        """:attr:`translation`, with what the filters of this rule compare."""
+        filters = [slot.filter for slot in self.slots]
+        where = tuple(Where(one.indev, one.keys) for one in filters)
+        return attrs.evolve(self.translation, where=where)
 
     @property
     def matched(self) -> int:
         """How many packets its filters have taken; none of those that the software looks up."""
-        if self.translation is not None and self.translation.upcall:
+        if self.translation.upcall:
             return 0
         return sum(slot.total for slot in self.slots)
 
@@ -172,7 +181,7 @@ class Entries:
     def put(self, entry: Entry) -> None:
         """There is a new one."""
         self._entries[entry.rule.handle] = entry
-        if entry.translation is not None and entry.translation.reason is not None:
+        if entry.translation.reason is not None:
             self.in_software[entry.rule.handle] = entry.translation.reason
         for slot in entry.slots:
             self._places.setdefault(slot.key[:2], {})[slot.key[2]] = slot

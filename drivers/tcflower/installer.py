@@ -166,7 +166,7 @@ class Installer:
 
     def _end_tail(self, entry: Entry | None) -> None:
         """A rule does not end in its tail any more."""
-        if entry is not None and entry.translation is not None and entry.translation.tail:
+        if entry is not None and entry.translation.tail:
             self.ends.let_go(entry.translation.tail, self._block)
 
     def _reads(self, slot: Slot) -> Callable[[Reading], None]:

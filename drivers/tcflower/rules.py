@@ -201,9 +201,7 @@ class Rules:
             self._groups[number] = group
         self._view = self._seen()
         waiting = [
-            entry.rule.handle
-            for entry in self._entries
-            if entry.translation is not None and number in entry.translation.groups
+            entry.rule.handle for entry in self._entries if number in entry.translation.groups
         ]
         left = len(waiting) + 1
 
@@ -267,7 +265,7 @@ class Rules:
             return
         self._view = view
         for entry in list(self._entries):
-            if entry.translation is not None and entry.translation.ports:
+            if entry.translation.ports:
                 self._again(entry.rule.handle, lambda: None)
 
     def _seen(self) -> View:
@@ -313,7 +311,7 @@ class Rules:
             self._host.degraded(entry.rule.handle, str(error))
             ready()
             return
-        if wanted == entry.translation:
+        if wanted == entry.own:
             ready()
             return
 
@@ -390,7 +388,7 @@ class Rules:
             done(handle, refusal)
 
         entry = self._entries.get(handle)
-        if entry is None or entry.translation is None:
+        if entry is None:
             installed(None)
         else:
-            self.installer.install(entry.rule, entry.translation, entry, installed)
+            self.installer.install(entry.rule, entry.own, entry, installed)

@@ -16,7 +16,7 @@ from agent.openflow.match import Match
 from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import link, system
-from drivers.software.port import PORT_DOWN
+from drivers.software.port import NO_FLOOD, PORT_DOWN
 from drivers.tcflower.places import FREE_CHAINS, LAST, UPCALL_CHAIN, place
 from drivers.testing import (
     DriverContractTests,
@@ -315,6 +315,21 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
         ((_, block),) = self.kernel.blocks.items()
         kinds = {one.kind for key, one in block.items() if key[1] not in (1, 0xFFFF)}
         self.assertEqual(kinds, {"mirred"})
+
+    def test_changed_elsewhere(self) -> None:
+        """What a change of a port makes no difference to is left alone, also if rules are alike."""
+        does = output(2)
+        rules = [FakeRule(Match.of(eth_dst=n, in_port=1), 9, 0, does) for n in range(5)]
+        for rule in rules:
+            self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        self.settle(self.host, lambda: False)
+        before = self.kernel.requests
+        self.driver.port_mod(1, NO_FLOOD, NO_FLOOD)
+        self.settle(self.host, lambda: False)
+        self.assertEqual(self.kernel.requests, before)
+        self.driver.port_mod(2, PORT_DOWN, PORT_DOWN)
+        self.settle(self.host, lambda: False)
+        self.assertGreaterEqual(self.kernel.requests, before + len(rules))
 
     def test_one_at_a_time(self) -> None:
         """An operation on a rule that is being changed waits, and finds what has come of it."""

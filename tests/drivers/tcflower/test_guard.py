@@ -47,6 +47,26 @@ class GuardTests(CheckHarness, SynchronousTestCase):
             self.kernel.change_actions(key, pack.actions((Gact(OK),), self.block[key].cookie))
             self.assert_restored()
 
+    def test_alike(self) -> None:
+        """Rules that differ only in a value get back each its own filter, and so they do if all
+        filters are removed while such rules are added."""
+        does = output(2)
+        rules = [FakeRule(Match.of(eth_dst=n), 12, 0, does) for n in range(8)]
+        for n, few in enumerate((rules[:4], rules[4:])):
+            operations = [FakeOperation.add(rule) for rule in few]
+            self.driver.submit(operations)
+            if n:
+                self.reactor.advance(0)
+                self.kernel.take_away(*self.block)
+            self.pass_time(1)
+            self.host.expected |= {op.rule.handle: op.rule for op in operations if op.succeeded}
+            self.there |= set(self.block)
+            self.assertEqual(self.check(), [])
+        self.assertEqual(len([key for key in self.there if key[:2] == place(0, 12)]), len(rules))
+        for key in sorted(self.there):
+            self.kernel.take_away(key)
+            self.assert_restored()
+
     def test_degraded_meanwhile(self) -> None:
         """A rule that has lost a filter is degraded until it has it again, and no other is."""
         (key,) = [key for key in self.there if key[:2] == place(0, 3)]
