@@ -17,6 +17,7 @@ switch with another.  The cases are
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,8 +122,8 @@ class Faucet:
         """
         self._directory = directory
         self.log = directory / "faucet.log"
-        file = directory / "faucet.yaml"
-        file.write_text(text)
+        self._file = directory / "faucet.yaml"
+        self._file.write_text(text)
         options = ["--ryu-ofp-listen-host=127.0.0.1", f"--ryu-ofp-tcp-listen-port={port}"]
         with (directory / "faucet.out").open("ab") as out:
             self._process = subprocess.Popen(
@@ -131,7 +132,7 @@ class Faucet:
                 env={
                     **os.environ,
                     "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-                    "FAUCET_CONFIG": str(file),
+                    "FAUCET_CONFIG": str(self._file),
                     "FAUCET_LOG": str(self.log),
                     "FAUCET_EXCEPTION_LOG": str(directory / "faucet.exceptions"),
                     "FAUCET_PROMETHEUS_ADDR": "127.0.0.1",
@@ -146,9 +147,14 @@ class Faucet:
         """Whether it still runs."""
         return self._process.poll() is None
 
-    def said(self, text: str) -> bool:
-        """Whether a text is in its log."""
-        return self.log.exists() and text in self.log.read_text()
+    def configure(self, text: str) -> None:
+        """Have it read another configuration."""
+        self._file.write_text(text)
+        self._process.send_signal(signal.SIGHUP)
+
+    def said(self, text: str) -> int:
+        """How often a text is in its log."""
+        return self.log.read_text().count(text) if self.log.exists() else 0
 
     def exceptions(self) -> str:
         """What has gone wrong in it."""

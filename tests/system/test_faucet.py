@@ -18,7 +18,7 @@ from agent.openflow import group_messages as gm
 from agent.openflow import messages as of
 from agent.openflow.codec import header
 from tests.system import need
-from tests.system.agent import ROOT, TIMEOUT
+from tests.system.agent import ROOT
 from tests.system.faucet import (
     HARDWARE,
     HOSTS,
@@ -127,11 +127,14 @@ class FaucetCase(NetworkCase):
         self.addCleanup(faucet.stop)
         return faucet
 
-    def wait_for_faucet(self, faucet: Faucet) -> None:
-        """Wait until Faucet has set up every switch, and nothing is in flight any more."""
+    def wait_for_faucet(self, faucet: Faucet, times: int = 1) -> None:
+        """Wait until Faucet has set up every switch, and nothing is in flight any more.
+
+        :param times: how often it has to have done so, since it was started.
+        """
         told = [f"sw{n} table ID 0 table config" for n in range(len(self.hardware))]
-        end = time.monotonic() + TIMEOUT
-        while not all(map(faucet.said, told)) or not self.quiet():
+        end = time.monotonic() + self.patience
+        while not all(faucet.said(text) >= times for text in told) or not self.quiet():
             if time.monotonic() > end or not faucet.running:
                 self.fail(f"the switches are not set up\n{self.story(faucet)}")
             time.sleep(0.2)
@@ -191,9 +194,12 @@ class FaucetCase(NetworkCase):
             replies.append(controller.next().message)
         return replies
 
-    def check_pings(self, case: str, faucet: Faucet) -> None:
-        """As many pairs reach each other as across Open vSwitch, and none that must not."""
-        self.wait_for_faucet(faucet)
+    def check_pings(self, case: str, faucet: Faucet, times: int = 1) -> None:
+        """As many pairs reach each other as across Open vSwitch, and none that must not.
+
+        :param times: see :meth:`wait_for_faucet`.
+        """
+        self.wait_for_faucet(faucet, times)
         for hardware, answered in zip(self.hardware, self.pings(case), strict=True):
             whole = [pair for pair, count in answered.items() if count == 3]
             told = f"{hardware}: {answered}\n{self.story(faucet)}"
