@@ -14,17 +14,23 @@ from typing import Final
 
 import attrs
 
-from agent.packet.protocols import ETH_HEADER_LEN
+from agent.packet.protocols import ETH_HEADER_LEN, VLAN_HEADER_LEN
 from drivers.abilities import SoftwareReason
 from drivers.interfaces import Counters, IRule
 from drivers.tcflower.dump import Reading
-from drivers.tcflower.filters import Filter, FilterFlags, Filters
+from drivers.tcflower.filters import Filter, FilterFlags, Filters, Keys
 from drivers.tcflower.found import marked
-from drivers.tcflower.keys import Where
+from drivers.tcflower.keys import Where, needs_tag
 from drivers.tcflower.translate import Translation
 
 MAX_HANDLE: Final = 0x7FFFFFFF
 """``cls_flower`` takes handles up to this, as ``int`` of its IDR."""
+
+
+def uncounted(keys: Keys) -> int:
+    """How many bytes of each packet the kernel does not count: those of the Ethernet header, and of
+    the outer VLAN tag, which it keeps beside the packet, where the keys say that there is one."""
+    return ETH_HEADER_LEN + (VLAN_HEADER_LEN if needs_tag(keys) else 0)
 
 
 @attrs.define(eq=False)
@@ -33,6 +39,7 @@ class Slot:
 
     :ivar key: what the kernel knows it by: chain, pref and handle.
     :ivar make: makes the filter.
+    :ivar uncounted: bytes of each packet that the kernel does not count.
     :ivar counters: the rule's, to which what it counts is added.
     :ivar packets: what the kernel said last that it has counted, since it was installed.
     :ivar bytes: likewise.
@@ -44,6 +51,7 @@ class Slot:
 
     key: tuple[int, int, int]
     make: Callable[[], Filter]
+    uncounted: int
     counters: Counters
     packets: int = 0
     bytes: int = 0
@@ -55,7 +63,8 @@ class Slot:
     @classmethod
     def of(cls, one: Filter, counters: Counters) -> Slot:
         """The slot of a filter that is not in hardware yet."""
-        return cls(one.place, lambda: one, counters, flags=int(one.flags | FilterFlags.NOT_IN_HW))
+        flags = int(one.flags | FilterFlags.NOT_IN_HW)
+        return cls(one.place, lambda: one, uncounted(one.keys), counters, flags=flags)
 
     @property
     def filter(self) -> Filter:
@@ -91,7 +100,7 @@ class Slot:
         if new:
             self.total += new
             counters.packets += new
-            counters.bytes += new_octets + new * ETH_HEADER_LEN
+            counters.bytes += new_octets + new * self.uncounted
         if new or self.late:
             self.late = used is None
             if used is not None and used > counters.used:

@@ -118,6 +118,7 @@ class Installer:
         slot = Slot(
             (*template.place, handle),
             lambda: template.filter(handle, cookie, match),
+            template.uncounted,
             counters_of(rule, wanted),
             flags=self._where,
         )

@@ -236,6 +236,11 @@ def keys_of(
     )
 
 
+def needs_tag(keys: Keys) -> bool:
+    """Whether what compares this takes only packets that have a VLAN tag."""
+    return any(key.name == "eth_type" and key.value in TPIDS for key in keys)
+
+
 def _eth_type(matching: _Matching) -> int | None:
     """The EtherType that is matched, or None."""
     value, mask = matching.take(f.ETH_TYPE)

@@ -43,6 +43,7 @@ from drivers.interfaces import IRule
 from drivers.tcflower import pack
 from drivers.tcflower.changes import ADDING, Block
 from drivers.tcflower.dump import attributes
+from drivers.tcflower.entries import uncounted
 from drivers.tcflower.filters import KEYS, MAX_COOKIE, Filter, FilterFlags, Key
 from drivers.tcflower.found import marked
 from drivers.tcflower.translate import Translation
@@ -101,6 +102,7 @@ class Template:
     """The request for one filter, with holes.
 
     :ivar place: the chain and the pref of its filters.
+    :ivar uncounted: bytes of each packet that its filters do not count.
     :ivar mark: what their cookies begin with, up to the number of the rule.
     """
 
@@ -113,6 +115,7 @@ class Template:
             raise ValueError("a template needs the room of a cookie")
         self.place = model.chain, model.pref
         self.mark = model.cookie[:-6]
+        self.uncounted = uncounted(model.keys)
         self._model = model
         self._names = [key.name for key in model.keys if key.name in COPIED]
         request = pack.new_filter(model, block, ADDING, 0)

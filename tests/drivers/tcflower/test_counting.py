@@ -66,6 +66,24 @@ class RefreshTests(TcFlowerHarness, SynchronousTestCase):
         self.assertEqual(self.refresh(), [2] * 3 + [0] * (COUNT - 3))
         self.assertEqual((self.kernel.dumps, self.kernel.requests), ([True] * 2, requests + 3))
 
+    def test_tags(self) -> None:
+        """The kernel counts no outer VLAN tag; it is added where a match says that there is one, of
+        a rule's first filter and of those made like it."""
+        for wanted, size in (({"vlan_vid": 0x1005}, 18), ({"vlan_vid": 0}, 14), ({}, 14)):
+            rules = [
+                FakeRule(Match.of(eth_dst=n, **wanted), 9, 0, self.made[0].instructions)
+                for n in (1, 2)
+            ]
+            operations = [FakeOperation.add(rule) for rule in rules]
+            self.run_operations(self.driver, self.host, *operations)
+            for rule in rules:
+                handle = rule.handle.to_bytes(6, "big")
+                filters = [one for one in self.block.values() if one.cookie.endswith(handle)]
+                for one in filters:
+                    self.kernel.hit(one, 2, 200)
+                self.wait(self.host, self.driver.refresh([rule]))
+                self.assertEqual(rule.counters.bytes, len(filters) * (200 + 2 * size))
+
     def test_many(self) -> None:
         """Where many have counted all are read in a full dump, the next time at once, until few
         count again."""
