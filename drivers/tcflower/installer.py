@@ -9,6 +9,7 @@ otherwise everything is as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -57,21 +58,21 @@ class Installer:
         :param old: with these; None: it has none.
         """
         before = () if old is None else old.slots
-        answers: list[Refusal | None] = []
+        answers: dict[str, Refusal | None] = {}
         entry = Entry(rule, (), wanted)
         steps: list[Step] = []
 
-        def answered(refusal: Refusal | None) -> None:
+        def answered(what: str, refusal: Refusal | None) -> None:
             """The tail is there or not, and the rule's filters are there or not."""
-            answers.append(refusal)
+            answers[what] = refusal
             if len(answers) < 2:
                 return
-            told = next((answer for answer in answers if answer is not None), None)
+            told = next((answer for answer in answers.values() if answer is not None), None)
             if told is None:
                 self.entries.replace(old, entry)
                 self._end_tail(old)
                 done(None)
-            elif refusal is None:
+            elif answers["filters"] is None:
                 # There is no tail for what was changed: change it back.
                 back = [Step(step.old, step.new) for step in reversed(steps)]
                 self._block.change(back, lambda _: failed(told))
@@ -85,9 +86,10 @@ class Installer:
         chain = 0
         if wanted.tail:
             common = self._block.cookie(0)
-            chain = self.ends.hold(wanted.tail, self._block, common, answered)
+            there = partial(answered, "tail")
+            chain = self.ends.hold(wanted.tail, self._block, common, there)
         else:
-            answers.append(None)
+            answers["tail"] = None
         cookie = self._block.cookie(rule.handle)
         filters = wanted.filters(chain)
         counters = counters_of(rule, wanted)
@@ -103,7 +105,7 @@ class Installer:
             steps.append(Step(slot.filter, former.filter if former is not None else None, read))
         if old is not None:
             steps += [Step(None, slot.filter, self._reads(slot)) for slot in gone]
-        self._block.change(steps, answered)
+        self._block.change(steps, partial(answered, "filters"))
 
     def install_alike(
         self, rule: IRule, template: Template, wanted: Translation, done: Done

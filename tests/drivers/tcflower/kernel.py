@@ -25,6 +25,8 @@ from tests.drivers.tcflower.telling import Installed, filter_message
 
 ROOM: Final = 300
 """Acknowledgements that fit into a receive buffer."""
+NO_MODULE: Final = "Failed to load TC action module"
+"""What Linux says when it has not got a kind of action."""
 PIECE: Final = 20
 """Filters in a piece of a dump."""
 
@@ -37,6 +39,7 @@ class FakeTcKernel(FakeKernel):
     :ivar qdiscs: the block of each device, by its number, that has a clsact qdisc.
     :ivar blocks: the filters of each block, by chain, pref and handle.
     :ivar refuse: asked for each filter's installation; returns an error number and a text, or 0.
+    :ivar lacks: the kinds of actions that it has no module for.
     :ivar room: how many acknowledgements fit into a receive buffer; others are lost.
     :ivar requests: how many messages it was sent, dumps left out.
     :ivar calls: in how many calls.
@@ -52,6 +55,7 @@ class FakeTcKernel(FakeKernel):
         self.qdiscs: dict[int, int] = {}
         self.blocks: dict[int, dict[tuple[int, int, int], Installed]] = {}
         self.refuse: Callable[[tuple[int, int, int]], tuple[int, str]] = lambda key: (0, "")
+        self.lacks: set[str] = set()
         self.room = ROOM
         self.requests = 0
         self.calls = 0
@@ -172,6 +176,8 @@ class FakeTcKernel(FakeKernel):
             return errno.EEXIST, "Filter already exists"
         hardware = self.offloads and not wanted & 1
         made = Installed(key, options, wanted | (4 if hardware else 8), in_hw_count=int(hardware))
+        if self.lacks & set(made.kinds):
+            return errno.ENOENT, NO_MODULE
         for other, installed in block.items():
             if other[:2] == key[:2] and other != key and installed.what == made.what:
                 return errno.EEXIST, ""

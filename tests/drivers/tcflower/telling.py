@@ -66,9 +66,14 @@ class Installed:
         return [int.from_bytes(one[1][:4], pack.ORDER) for one in found if POLICE_RESULT not in one]
 
     @property
+    def kinds(self) -> list[str]:
+        """The kinds of its actions."""
+        return [one[pack.ACT_KIND].rstrip(b"\0").decode() for one in self.actions]
+
+    @property
     def kind(self) -> str:
         """The kind of its first action."""
-        return self.actions[0][pack.ACT_KIND].rstrip(b"\0").decode()
+        return self.kinds[0]
 
     @property
     def cookie(self) -> bytes:

@@ -17,6 +17,7 @@ from agent.openflow.actions import (
     GotoTable,
     GroupAction,
     Output,
+    PopMpls,
     SetField,
     WriteMetadata,
 )
@@ -36,6 +37,7 @@ from drivers.tcflower.upcall import Upcall, to_software, way
 from drivers.testing import FakeGroup, FakeOperation, FakeRule
 from drivers.testing.fakes import output
 from drivers.testing.frames import FRAME
+from tests.drivers.tcflower.kernel import NO_MODULE
 from tests.drivers.tcflower.test_driver import TcFlowerHarness
 
 CPU = "ofcpu0"
@@ -328,6 +330,11 @@ class RejectTests(SoftwareCase, SynchronousTestCase):
         """What flower cannot express is refused; what is for the controllers is not."""
         rule = FakeRule(Match.of(eth_type=0x86DD, ipv6_flabel=1), 9, 0, output(2))
         self.assertIsInstance(self.add(rule).completions[0], OpenFlowError)
+        self.kernel.lacks.add("mpls")
+        does = (ApplyActions((PopMpls(0x800), Output(2))),)
+        refused = self.add(FakeRule(Match.of(in_port=1, eth_type=0x8847), 9, 0, does))
+        self.assertIn(NO_MODULE, str(refused.completions[0]))
+        self.assertEqual(self.there(*place(0, 9)), [])
         self.assertTrue(self.add(FakeRule(Match.of(), 0, 0, TO_CONTROLLER)).succeeded)
         self.assertIn(Port.CONTROLLER, self.driver.capabilities.reserved_ports)
         self.hand(FRAME)
