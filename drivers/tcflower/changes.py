@@ -62,6 +62,11 @@ class Refusal:
     text: str
     broken: bool = False
 
+    @property
+    def lacking(self) -> bool:
+        """Whether the kernel has not what it takes: the module of an action, or an operation."""
+        return self.error in (errno.ENOENT, errno.EOPNOTSUPP) and not self.broken
+
     def __str__(self) -> str:
         """One line."""
         return explain(self.error, self.text)

@@ -170,7 +170,7 @@ class Checker:
         :param tails: takes its tail, if it has one, by the chain.
         """
         try:
-            wanted = self._rules.translate(rule)
+            wanted = self._rules.expected(rule)
         except OpenFlowError as error:
             yield f"it cannot be there: {error}"
             return

@@ -16,10 +16,11 @@ from twisted.logger import Logger
 
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from agent.packet.classifier import Classifier
+from drivers.abilities import SoftwareReason
 from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapabilities
 from drivers.tcflower import pack
 from drivers.tcflower.actions import Policer
-from drivers.tcflower.changes import ADDING, Block, Refusal
+from drivers.tcflower.changes import ADDING, Block, Done, Refusal
 from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
@@ -30,7 +31,7 @@ from drivers.tcflower.netlink import explain
 from drivers.tcflower.places import MAX_PRIORITY
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.template import Templates
-from drivers.tcflower.translate import Translation, translate
+from drivers.tcflower.translate import Translation, in_software, translate
 from drivers.tcflower.turns import Turns
 from drivers.tcflower.upcall import to_software
 from drivers.tcflower.view import View, dropped
@@ -117,6 +118,7 @@ class Rules:
         table = self._tables[rule.table_id]
         former = None if old is None else old.rule
         done = partial(self._was_set, operation, former, self._view)
+        or_software = partial(self._or_software, rule, old, done)
         if old is None:
             if table.count >= self._sizes[rule.table_id]:
                 self._end(operation, OpenFlowError(TABLE_FULL, f"{table.count} rules"))
@@ -128,7 +130,7 @@ class Rules:
             else:
                 known = self._templates.find(rule)
             if known is not None:
-                self.installer.install_alike(rule, *known, done)
+                self.installer.install_alike(rule, *known, or_software(known[1]))
                 return
         try:
             wanted = self.translate(rule)
@@ -138,8 +140,34 @@ class Rules:
             return
         for one in self.ground.prepare(rule):
             self._install(one)
-        self.installer.install(rule, wanted, old, done)
+        self.installer.install(rule, wanted, old, or_software(wanted))
         self._templates.learn(rule, wanted)
+
+    def _or_software(self, rule: IRule, old: Entry | None, done: Done, wanted: Translation) -> Done:
+        """What hears whether a rule's filters are there: if the kernel has not what they need, the
+        software executes the rule instead.
+
+        :param old: what the rule has until then.
+        """
+
+        def answered(refusal: Refusal | None) -> None:
+            if refusal is None or not refusal.lacking or not self._fallback or wanted.upcall:
+                done(refusal)
+                return
+            reason = SoftwareReason(FLOW_MOD_UNKNOWN.name, f"tc flower: {refusal}")
+            try:
+                instead = in_software(rule, wanted, self._view, reason)
+            except OpenFlowError:
+                done(refusal)
+                return
+            if old is not None and old.rule is rule and old.own == instead:
+                done(None)
+                return
+            self.installer.install(rule, instead, old, done)
+            # Others like it need not be tried; when what they depend on changes, all are again.
+            self._templates.learn(rule, instead)
+
+        return answered
 
     def _was_set(
         self, operation: IOperation, former: IRule | None, view: View, refusal: Refusal | None
@@ -224,6 +252,17 @@ class Rules:
             # It outputs to NORMAL, and the like.
             raise OpenFlowError(BAD_OUT_PORT, "tc flower cannot do what the agent itself asks for")
         return translate(rule, self._view, self._fallback)
+
+    def expected(self, rule: IRule) -> Translation:
+        """What there should be of a rule, as far as the kernel has what it needs.
+
+        :raises OpenFlowError: when it cannot be there.
+        """
+        wanted = self.translate(rule)
+        entry = self._entries.get(rule.handle)
+        if entry is None or entry.translation.lacked is None or wanted.upcall:
+            return wanted
+        return in_software(rule, wanted, self._view, entry.translation.lacked)
 
     def _install(self, one: Filter) -> None:
         """Have a filter that is no rule's."""
@@ -320,7 +359,8 @@ class Rules:
                 self._host.degraded(entry.rule.handle, str(refusal))
             ready()
 
-        self.installer.install(entry.rule, wanted, entry, answered)
+        done = self._or_software(entry.rule, entry, answered, wanted)
+        self.installer.install(entry.rule, wanted, entry, done)
 
     # What an earlier run has left.
 

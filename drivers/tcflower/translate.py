@@ -53,6 +53,7 @@ class Translation:
     :ivar tail: where the rule ends, if it has to tell packets apart.
     :ivar upcall: whether every packet is handed to the software, which counts it then.
     :ivar reason: why, if so.
+    :ivar lacked: the same reason, if it is that the kernel has not what another translation needs.
     :ivar ports: whether the rule has to be translated again when a port changes.
     :ivar groups: the groups that matter likewise.
     :ivar meters: the meters that matter likewise.
@@ -65,6 +66,7 @@ class Translation:
     tail: Tail = ()
     upcall: bool = False
     reason: SoftwareReason | None = None
+    lacked: SoftwareReason | None = None
     ports: bool = False
     groups: frozenset[int] = frozenset()
     meters: frozenset[int] = frozenset()
@@ -164,6 +166,18 @@ def fall_back(rule: IRule, view: View, reason: SoftwareReason, uses: Uses) -> Tr
         groups=frozenset(uses.groups),
         meters=frozenset(uses.meters),
     )
+
+
+def in_software(
+    rule: IRule, wanted: Translation, view: View, reason: SoftwareReason
+) -> Translation:
+    """The filters of a rule that the software executes because the kernel has refused others.
+
+    :param wanted: those.
+    :raises OpenFlowError: as :func:`fall_back` does.
+    """
+    uses = Uses(wanted.ports, set(wanted.groups), set(wanted.meters))
+    return attrs.evolve(fall_back(rule, view, reason, uses), lacked=reason)
 
 
 def _keeps_tunnel(rule: IRule) -> bool:

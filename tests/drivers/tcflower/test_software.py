@@ -8,6 +8,7 @@ import os
 from struct import Struct
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from agent.openflow import fields as f
@@ -37,6 +38,7 @@ from drivers.tcflower.upcall import Upcall, to_software, way
 from drivers.testing import FakeGroup, FakeOperation, FakeRule
 from drivers.testing.fakes import output
 from drivers.testing.frames import FRAME
+from tests.drivers.software.kernel import RUNNING
 from tests.drivers.tcflower.kernel import NO_MODULE
 from tests.drivers.tcflower.test_driver import TcFlowerHarness
 
@@ -286,6 +288,64 @@ class FallbackTests(SoftwareCase, SynchronousTestCase):
             self.assertEqual(rule.counters.packets, packets)
             self.assertEqual(bool(self.driver.software_reasons()), group is select)
         self.assertEqual(self.sent("eth2"), [FRAME])
+
+    def test_lacking(self) -> None:
+        """What the kernel has no module for, the software executes, and says in the kernel's words
+        why; nothing is wrong with that, and the kernel is asked again when something changes."""
+        self.kernel.lacks.add("mpls")
+        does = (ApplyActions((PopMpls(0x800), Output(2))),)
+        rule = FakeRule(Match.of(in_port=1, eth_type=0x8847), 9, 0, does)
+        operation = self.add(rule)
+        self.assertTrue(operation.succeeded)
+        self.host.expected = {rule.handle: operation.rule}
+        self.assertEqual([one.kind for one in self.there(*place(0, 9))], ["vlan"])
+        reason = self.driver.software_reasons()[rule.handle]
+        self.assertEqual(reason.kind, "FLOW_MOD_FAILED.UNKNOWN")
+        self.assertIn(NO_MODULE, reason.text)
+        self.assertEqual(self.driver.show()["refused"], 0)
+        self.hand(FRAME[:12] + bytes.fromhex("884700001140") + FRAME[14:])
+        self.assertEqual(self.sent("eth2"), [FRAME])
+        self.assertEqual(self.wait(self.host, self.driver.check()), [])
+        self.kernel.change("eth2", flags=0)
+        self.settle(self.host, lambda: False)
+        self.assertEqual(self.driver.software_reasons(), {rule.handle: reason})
+        self.assertEqual(self.host.degraded_rules, {})
+        self.kernel.lacks.clear()
+        self.kernel.change("eth2", flags=RUNNING)
+        self.settle(self.host, lambda: False)
+        self.assertEqual([one.kind for one in self.there(*place(0, 9))], ["gact"])
+        self.assertEqual(self.driver.software_reasons(), {})
+        self.assertEqual(rule.counters.packets, 1)
+        self.assertEqual(self.wait(self.host, self.driver.check()), [])
+
+    def test_lacking_alike(self) -> None:
+        """Of rules that are alike only the first is tried; one that has a tail falls back, too, and
+        what it was changed from forwards until then."""
+        self.kernel.lacks.add("pedit")
+        sets = (ApplyActions((SetField(f.ETH_SRC, 5), Output(2))),)
+        for n in (1, 2, 3):
+            requests = self.kernel.requests
+            rule = FakeRule(Match.of(in_port=1, eth_dst=n), 9, 0, sets)
+            self.assertTrue(self.add(rule).succeeded)
+            if n > 1:
+                self.assertEqual(self.kernel.requests - requests, 1)
+        tailed = FakeRule(Match.of(eth_dst=1), 8, 0, output(2))
+        operation = self.add(tailed)
+        changed = attrs.evolve(operation.rule, instructions=sets)
+        change = FakeOperation.change(operation.rule, changed)
+        self.run_operations(self.driver, self.host, change)
+        self.assertTrue(change.succeeded)
+        self.assertEqual(len(self.driver.software_reasons()), 4)
+        self.assertEqual([one.kind for one in self.there(*place(0, 8))], ["vlan"])
+
+    def test_lacking_way(self) -> None:
+        """Where the kernel has not what leads to the software either, the rule is refused, and none
+        of it stays."""
+        self.kernel.lacks |= {"mpls", "vlan"}
+        does = (ApplyActions((PopMpls(0x800), Output(2))),)
+        operation = self.add(FakeRule(Match.of(in_port=1, eth_type=0x8847), 9, 0, does))
+        self.assertIn(NO_MODULE, str(operation.completions[0]))
+        self.assertEqual((self.there(*place(0, 9)), self.driver.show()["refused"]), ([], 1))
 
     def test_tunnel_fields(self) -> None:
         """What rules set of a tunnel is matched in the next table, in any way; once a port is a
