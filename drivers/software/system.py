@@ -12,6 +12,7 @@ import array
 import fcntl
 import os
 import socket
+import time
 from struct import Struct
 from typing import Any, Final
 
@@ -58,6 +59,10 @@ class System:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as anywhere:
             fcntl.ioctl(anywhere, SIOCETHTOOL, request)
         return argument.tobytes()
+
+    def clock(self) -> float:
+        """Seconds, from whenever on: for how long a call takes."""
+        return time.perf_counter()
 
 
 SYSTEM: Final = System()

@@ -78,12 +78,14 @@ class Block:
     :ivar number: its number.
     :ivar pipeline: on which requests about it are made.
     :ivar bridge: whose it is, for logs.
+    :ivar doubt: called when the kernel may have what it should not, or not what it should.
     """
 
     def __init__(self, number: int, pipeline: Pipeline, bridge: str = "") -> None:
         self.number = number
         self.bridge = bridge
         self.pipeline = pipeline
+        self.doubt: Callable[[], object] = lambda: None
         self._reader = Reader()
 
     def cookie(self, handle: int) -> bytes:
@@ -142,6 +144,11 @@ class Block:
         number = self.number
         self.request(lambda n: pack.new_filter(wanted, number, ADDING, n), answer)
 
+    def install_once(self, wanted: Filter, answer: Callable[[int, str], None]) -> None:
+        """Likewise, but :data:`LOST` is told: what follows may have to do with the same filter."""
+        number = self.number
+        self.ask(lambda n: pack.new_filter(wanted, number, ADDING, n), answer, attempt=ATTEMPTS)
+
     def adopt(
         self,
         wanted: Filter,
@@ -181,6 +188,8 @@ class Block:
         """Take a filter away; ``read`` is given what it has counted in the end."""
 
         def answered(error: int, text: str) -> None:
+            if error not in (0, errno.ENOENT):
+                self.doubt()
             # It is gone already; with its block, if the block is.
             answer(0 if error in (errno.ENOENT, errno.EINVAL) else error, text)
 
@@ -257,6 +266,7 @@ class _Change:
                 why=explain(error, text),
             )
             self._refusal = attrs.evolve(self._refusal, broken=True)
+            self._block.doubt()
         self._left -= 1
         if not self._left:
             self._done(self._refusal)

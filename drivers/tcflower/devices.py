@@ -66,7 +66,7 @@ class Devices:
                 left = Left(probe.filters(self._block.number))
                 self._rules.adopt(left)
                 probe.install(self._rules.ground.filters(), self._block.number)
-                probe.remove(left.doors(), self._block.number)
+                probe.remove(left.of_ports(), self._block.number)
         finally:
             probe.close()
 

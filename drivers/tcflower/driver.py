@@ -80,6 +80,7 @@ from drivers.tcflower.monitor import Monitor
 from drivers.tcflower.netlink import Dumper, Pipeline
 from drivers.tcflower.policers import MAX_METERS, Policers
 from drivers.tcflower.ports import TcPort, make_ports
+from drivers.tcflower.promises import Promises
 from drivers.tcflower.rules import Rules
 from drivers.tcflower.tables import TableCounting
 from drivers.tcflower.upcall import MAX_PORTS, Upcall
@@ -161,6 +162,7 @@ class TcFlowerDriver(Datapath):
         self._system = system
         self._requests = Pipeline(system)
         self._dumper = Dumper(system)
+        self._promises = Promises()
         self._cpu = Cpu(system, self._arrived) if abilities.software else None
 
     # Life.
@@ -229,7 +231,7 @@ class TcFlowerDriver(Datapath):
             self._close()
             super().stop()
             raise
-        self._rules.doubt = lambda: self._guard.suspect(None)
+        block.doubt = self._requests.overrun = lambda: self._guard.suspect(None)
         self._devices.watch(lambda: self._guard.suspect(None))
         if self._cpu is not None:
             self._cpu.watch(self._requests, self._rules.look_at_ground)
@@ -240,6 +242,7 @@ class TcFlowerDriver(Datapath):
         self._guard.close()
         self._checker.stop()
         self._worker.stop()
+        self._promises.end()
         self._close()
         self._rules.stop()
         self._devices.stop(self._keep)
@@ -313,21 +316,28 @@ class TcFlowerDriver(Datapath):
 
     def refresh(self, rules: Sequence[Entry]) -> Deferred[None]:
         """Read what the filters, or the actions of meters, have counted."""
-        ready = self._policers.refresh(rules)
-        return ready.addCallback(lambda _: self._counting.refresh(rules, when=True))
+        return self._refreshed(rules, when=True)
 
     def refresh_counts(self, rules: Sequence[Entry]) -> Deferred[None]:
         """See :class:`drivers.abilities.ICounts`."""
+        return self._refreshed(rules, when=False)
+
+    def _refreshed(self, rules: Sequence[Entry], when: bool) -> Deferred[None]:
         ready = self._policers.refresh(rules)
-        return ready.addCallback(lambda _: self._counting.refresh(rules, when=False))
+        ready.addCallback(lambda _: self._counting.refresh(rules, when))
+        return self._promises.keep(ready, lambda: None)
 
     def port_stats(self) -> Deferred[list[PortStats]]:
         """What the devices have counted."""
-        return self._counting.port_stats(self._tc_ports)
+        ports = self._tc_ports
+        return self._promises.keep(
+            self._counting.port_stats(ports), lambda: [port.stats() for port in ports]
+        )
 
     def table_stats(self) -> Deferred[Mapping[int, TableCounters]]:
         """What is known of what the tables have counted."""
-        return self._table_counting.read(self._tables, self.pipeline.table_counters())
+        counters = self.pipeline.table_counters
+        return self._promises.keep(self._table_counting.read(self._tables, counters()), counters)
 
     def check(self) -> Deferred[Sequence[str]]:
         """See :class:`drivers.abilities.IChecking`."""

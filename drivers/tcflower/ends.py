@@ -71,12 +71,21 @@ class Ends:
             done(refusal)
 
     def let_go(self, tail: Tail, block: Block) -> None:
-        """A rule ends there no more: its filters are gone."""
+        """A rule ends there no more: its filters are gone.
+
+        Where the kernel keeps one, the chain is not used again.
+        """
         gone = self._tails.let_go(tail)
-        if gone:
-            chain = gone[0].chain
-            steps = [Step(None, one) for one in tail_filters(gone, self._flags, b"")]
-            block.change(steps, lambda refusal: None if refusal else self._tails.freed(chain))
+        left = len(gone)
+
+        def answered(error: int, text: str) -> None:
+            nonlocal left
+            left -= not error
+            if not left:
+                self._tails.freed(gone[0].chain)
+
+        for one in tail_filters(gone, self._flags, b""):
+            block.remove(one.place, answered)
 
     def chain(self, tail: Tail) -> int:
         """Where a tail is.

@@ -5,8 +5,9 @@ numbers its actions.  So both are read by the same function, from messages: :fun
 :class:`Found` of either, with the masks filled in, and :func:`difference` knows which of the rest
 is the kernel's own.
 
-Of a filter about VLAN tags the kernel does not tell which EtherTypes the tags have.  Without them
-two filters can look alike that are not, so a sum of those EtherTypes is part of the cookie
+Of a filter about VLAN tags the kernel does not tell which EtherTypes the tags have, and of one
+about a device that is gone not that it was about any.  Without that two filters can look alike that
+are not, so a sum of those EtherTypes and whether there is a device are part of the cookie
 (:func:`cookie_of`), which the kernel does keep.
 
 Source: Linux, ``net/sched/cls_flower.c`` (``fl_dump_key``) and ``net/sched/act_*.c``
@@ -38,6 +39,8 @@ GEN: Final = 20
 
 _TAGS: Final = ("eth_type", "vlan_eth_type", "cvlan_eth_type")
 _UNTOLD: Final = frozenset(KEYS[name].attr for name in _TAGS)
+_TAGGED: Final = 0x8000
+_ON_DEVICE: Final = 0x4000
 _TPIDS: Final = (0x8100, 0x88A8)
 _MASKED: Final = {k.attr: (k.mask_attr, k.size) for k in KEYS.values() if k.mask_attr is not None}
 _COMPARED: Final = frozenset(
@@ -91,27 +94,26 @@ Action = tuple[str, Mapping[int, bytes]]
 """The kind of an action, and of its options those that say what it does."""
 
 
-def tags_of(wanted: Filter) -> int:
-    """16 bits that tell filters about VLAN tags apart that look alike; 0: it is about none."""
+def mark_of(wanted: Filter) -> int:
+    """16 bits that tell filters apart that look alike; 0: it is about no tags, nor a device."""
+    mark = _ON_DEVICE if wanted.indev else 0
     types = [key.value if (key := wanted.key(name)) is not None else 0 for name in _TAGS]
-    if not any(number in _TPIDS for number in types):
-        return 0
-    return zlib.crc32(repr(types).encode()) & 0xFFFF or 1
+    if any(number in _TPIDS for number in types):
+        mark |= _TAGGED | zlib.crc32(repr(types).encode()) & _ON_DEVICE - 1
+    return mark
 
 
-def cookie_of(block: int, handle: int, tags: int = 0) -> bytes:
+def cookie_of(block: int, handle: int) -> bytes:
     """The cookie of a filter: that it is ours, of which block, and which rule it is for.
 
     :param handle: the rule's, or as much of it as there is room for; 0: it is no rule's alone.
-    :param tags: of :func:`tags_of`; :func:`marked` fills it in for a filter.
     """
-    rule = handle & (1 << RULE_BITS) - 1 | tags << RULE_BITS
-    return OURS + block.to_bytes(4, "big") + rule.to_bytes(8, "big")
+    return OURS + block.to_bytes(4, "big") + (handle & (1 << RULE_BITS) - 1).to_bytes(8, "big")
 
 
 def marked(cookie: bytes, wanted: Filter) -> bytes:
-    """A cookie for a filter that may be about VLAN tags."""
-    return cookie[:8] + tags_of(wanted).to_bytes(2, "big") + cookie[10:]
+    """A cookie for a filter, with its :func:`mark_of`."""
+    return cookie[:8] + mark_of(wanted).to_bytes(2, "big") + cookie[10:]
 
 
 @attrs.frozen
@@ -179,9 +181,13 @@ def read(data: bytes, at: int, length: int) -> Found | None:
         if place == 1:
             cookie = parts.get(pack.ACT_COOKIE, b"")
             packets, octets = _counted(payloads(parts.get(pack.ACT_STATS, b"")))
+    mark = int.from_bytes(cookie[8:10], "big") if cookie[:4] == OURS else 0
+    if mark & _ON_DEVICE:
+        # No packet comes by a device that is gone, so it is like no other filter.
+        flower.setdefault(pack.FLOWER_INDEV, b"\0%d" % handle)
     return Found(
         (_number(top.get(pack.CHAIN)), info >> 16, handle),
-        _keys(flower, bool(cookie[8:10].strip(b"\0"))),
+        _keys(flower, bool(mark & _TAGGED)),
         tuple(actions),
         _number(flower.get(pack.FLOWER_FLAGS)),
         cookie,

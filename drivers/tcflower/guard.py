@@ -17,8 +17,9 @@ from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.task import Cooperator, SchedulerStopped
+from twisted.internet.task import Cooperator
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from drivers.interfaces import IDriverHost
 from drivers.tcflower import found as seen
@@ -28,6 +29,7 @@ from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.found import Found
 from drivers.tcflower.monitor import Key, Monitor
+from drivers.tcflower.netlink import LOST as UNKNOWN
 from drivers.tcflower.netlink import Dumper, explain
 from drivers.tcflower.rules import Rules
 
@@ -118,14 +120,12 @@ class Guard:
         self._looking = True
         keys, self._suspects = self._suspects, set()
         everything, self._all = self._all, False
-        done = self._look(keys, everything)
-        done.addErrback(lambda failure: failure.trap(SchedulerStopped))
-        done.addErrback(
-            lambda failure: self._log.failure(
-                "{bridge}: cannot look at filters", failure, bridge=self._host.name
-            )
-        )
-        done.addBoth(self._looked)
+        self._look(keys, everything).addErrback(self._failed).addBoth(self._looked)
+
+    def _failed(self, failure: Failure) -> None:
+        # Otherwise the driver has stopped meanwhile.
+        if self._monitor is not None:
+            self._log.failure("{bridge}: cannot look at filters", failure, bridge=self._host.name)
 
     def _looked(self, _: object) -> None:
         self._looking = False
@@ -165,20 +165,27 @@ class Guard:
         if self._restore:
             for key in surplus:
                 self._block.remove(key, self._answered)
-            self._put_back(missing, handles | busy)
+            again = self._rules.wrong - handles
+            if surplus or again:
+                self._rest()
+            self._put_back(missing, handles | busy | again)
 
     def _surplus(self, there: Iterable[Found]) -> list[Key]:
-        """The filters of rules that do not have them: what could not be taken back."""
+        """The filters of rules that do not have them, and of tails that are none any more: what
+        could not be taken back or removed."""
         entries = self._rules.installer.entries
         busy = self._rules.turns.all()
+        common = {_key(one) for one in self._rules.common()}
         return [
             one.key
             for one in there
             if one.ours(self._block.number)
             and one.key not in self._rules.installer.left
-            and (rule := one.rule)
-            and rule not in busy
-            and one.key[2] not in entries.at(one.key[:2])
+            and (
+                one.rule not in busy and one.key[2] not in entries.at(one.key[:2])
+                if one.rule
+                else one.key not in common
+            )
         ]
 
     def _compare(
@@ -209,8 +216,7 @@ class Guard:
 
     def _tell(self, what: str, handles: set[int], why: str) -> None:
         """Something is lost: degrade its rules, and look later the next time."""
-        self._pause = min(MOST, self._pause * 2)
-        self._last = self._host.reactor.seconds()
+        self._rest()
         self.losses += len(handles)
         self._log.warn(
             "{bridge}: somebody has removed or changed {what}; {then}",
@@ -221,22 +227,26 @@ class Guard:
         if handles:
             self._host.degraded_many(handles, why)
 
+    def _rest(self) -> None:
+        """Look later the next time."""
+        self._pause = min(MOST, self._pause * 2)
+        self._last = self._host.reactor.seconds()
+
     def _put_back(self, missing: list[Filter], handles: set[int]) -> None:
         """Install what is lost, what all rules need first."""
+        wanted = set(self._rules.common())
         for one in missing:
-            self._block.install(one, self._answered)
+            # While it was looked for, the last rule that ended there may have gone.
+            if one in wanted:
+                self._block.install_once(one, self._answered)
         left = len(handles)
         well: set[int] = set()
 
-        def ended(handle: int, refusal: object) -> None:
+        def ended(handle: int, right: bool) -> None:
             nonlocal left
             left -= 1
-            if refusal is None:
+            if right:
                 well.add(handle)
-            else:
-                self._host.degraded(handle, str(refusal))
-                # It is tried again, in the long run.
-                self.suspect(None)
             if not left:
                 self._host.restored_many(well)
 
@@ -245,11 +255,12 @@ class Guard:
 
     def _answered(self, error: int, text: str) -> None:
         if error:
-            self._log.error(
-                "{bridge}: cannot put a filter back: {why}",
-                bridge=self._host.name,
-                why=explain(error, text),
-            )
+            if error != UNKNOWN:
+                self._log.error(
+                    "{bridge}: cannot put a filter back: {why}",
+                    bridge=self._host.name,
+                    why=explain(error, text),
+                )
             self.suspect(None)
 
 

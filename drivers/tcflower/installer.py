@@ -62,22 +62,27 @@ class Installer:
         entry = Entry(rule, (), wanted)
         steps: list[Step] = []
 
-        def answered(what: str, refusal: Refusal | None) -> None:
-            """The tail is there or not, and the rule's filters are there or not."""
-            answers[what] = refusal
+        def answered(about: str, refusal: Refusal | None) -> None:
+            """The tail is there or not, or the rule's filters; whichever is known first."""
+            answers[about] = refusal
             if len(answers) < 2:
                 return
-            told = next((answer for answer in answers.values() if answer is not None), None)
-            if told is None:
+            refusals = [answer for answer in answers.values() if answer is not None]
+            if not refusals:
                 self.entries.replace(old, entry)
                 self._end_tail(old)
                 done(None)
-            elif answers["filters"] is None:
+                return
+            told = max(refusals, key=lambda answer: answer.broken)
+            if answers["filters"] is None:
                 # There is no tail for what was changed: change it back.
                 back = [Step(step.old, step.new) for step in reversed(steps)]
-                self._block.change(back, lambda _: failed(told))
+                self._block.change(back, partial(undone, told))
             else:
                 failed(told)
+
+        def undone(told: Refusal, problem: Refusal | None) -> None:
+            failed(told if problem is None else attrs.evolve(told, broken=True))
 
         def failed(refusal: Refusal) -> None:
             self._end_tail(entry)
@@ -86,8 +91,7 @@ class Installer:
         chain = 0
         if wanted.tail:
             common = self._block.cookie(0)
-            there = partial(answered, "tail")
-            chain = self.ends.hold(wanted.tail, self._block, common, there)
+            chain = self.ends.hold(wanted.tail, self._block, common, partial(answered, "tail"))
         else:
             answers["tail"] = None
         cookie = self._block.cookie(rule.handle)

@@ -24,7 +24,7 @@ import attrs
 from drivers.tcflower import found as seen
 from drivers.tcflower.filters import Filter, Filters
 from drivers.tcflower.found import Found
-from drivers.tcflower.places import FIRST, FREE_CHAINS, LAST, LOW_CHAINS
+from drivers.tcflower.places import FIRST, FREE_CHAINS, LAST, UPCALL_CHAIN, table_of
 
 
 class Left:
@@ -96,19 +96,24 @@ class Left:
         gone = [one for one in self._there.values() if wanted(one)]
         for one in gone:
             self._forget(one)
-        # What leads to a tail goes before the tail.
-        gone.sort(key=lambda one: one.key[0] >= FREE_CHAINS)
+        # What leads to a tail, or to the software, goes before that.
+        gone.sort(key=lambda one: one.key[0] >= UPCALL_CHAIN)
         return [one.key for one in gone]
 
-    def doors(self) -> list[tuple[int, int, int]]:
-        """Likewise those that keep packets of a port from all rules."""
-        return self.take(lambda one: one.key[:2] == (0, FIRST))
+    def of_ports(self) -> list[tuple[int, int, int]]:
+        """Likewise those that keep packets of a port from all rules, and those by which packets of
+        a port go to the software; not what takes the packets of other ports that come there."""
+        return self.take(
+            lambda one: (
+                one.key[:2] == (0, FIRST) or (one.key[0] == UPCALL_CHAIN and one.key[1] != LAST)
+            )
+        )
 
     def of_tables(self, tables: Collection[int]) -> list[tuple[int, int, int]]:
         """Likewise those of some tables."""
-        gone = self.take(lambda one: one.key[0] % LOW_CHAINS in tables and one.key[0] < FREE_CHAINS)
-        if all(chain >= FREE_CHAINS for chain, _, _ in self._keys):
-            # Nothing leads to the tails any more.
+        gone = self.take(lambda one: one.key[0] < UPCALL_CHAIN and table_of(one.key[0]) in tables)
+        if all(chain >= UPCALL_CHAIN for chain, _, _ in self._keys):
+            # Nothing leads to the other chains any more.
             gone += self.take()
         return gone
 

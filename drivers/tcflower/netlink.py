@@ -25,14 +25,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from struct import Struct
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from drivers.software.reader import Reader
 from drivers.software.system import System
@@ -192,20 +191,17 @@ class Pipeline(_Socket):
 
     :ivar sent: how many requests were sent so far.
     :ivar lost: of how many of them the acknowledgement was lost.
+    :ivar overrun: called when some were, before those who asked are told.
     """
 
-    def __init__(
-        self, system: System, window: int = WINDOW, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        """Make it; nothing is sent before :meth:`open`.
-
-        :param clock: for how long a call takes.
-        """
+    def __init__(self, system: System, window: int = WINDOW) -> None:
+        """Make it; nothing is sent before :meth:`open`."""
         super().__init__(system, "requests")
         self.sent = 0
         self.lost = 0
+        self.overrun: Callable[[], object] = lambda: None
         self._window = window
-        self._clock = clock
+        self._clock = system.clock
         self._batch = float(BATCH)
         self._waiting: deque[tuple[int, bytes, Answer, Hear | None]] = deque()
         self._flying: dict[int, tuple[Answer, Hear | None]] = {}
@@ -337,6 +333,7 @@ class Pipeline(_Socket):
         self.lost += len(missing)
         # What was too much for the buffer once is not sent again.
         self._window = max(1, self._window // 2)
+        self.overrun()
         for answer, _ in missing:
             answer(LOST, "")
 
@@ -355,6 +352,10 @@ def _joined(requests: list[bytes]) -> bytes:
     return bytes(joined)
 
 
+def _closed() -> OSError:
+    return OSError(errno.ECANCELED, "the driver has stopped")
+
+
 Take = Callable[[Run], None]
 """Takes messages of a dump."""
 
@@ -370,18 +371,29 @@ class Dumper(_Socket):
         self._repeats = 0
 
     def dump(self, request: Callable[[int], bytes], take: Take) -> Deferred[None]:
-        """Ask for a dump.
+        """Ask for a dump.  One that is not complete when this is closed fails.
 
         :param request: makes the message with a sequence number.
         :param take: is given every message.  When the kernel's state changed meanwhile the dump is
             repeated, so that it may be given some of them twice; the last counts.
         :return: fires when the dump is complete, with an :exc:`OSError` if it cannot be had.
         """
+        if self._reader is None:
+            return fail(_closed())
         done: Deferred[None] = Deferred()
         self._waiting.append((request, take, done))
         if not self._current:
             self._begin()
         return done
+
+    def close(self) -> None:
+        """End; see :meth:`dump`."""
+        super().close()
+        waiting = [done for _, _, done in self._waiting]
+        self._waiting.clear()
+        self._current = 0
+        for done in waiting:
+            done.errback(_closed())
 
     def messages(self, request: Callable[[int], bytes]) -> Deferred[list[bytes]]:
         """Ask for a dump; fires with all its messages, some of them twice if it was repeated."""

@@ -46,8 +46,8 @@ class Rules:
     :ivar installer: has what is in the kernel for them.
     :ivar ground: and what is there besides.
     :ivar refused: how many operations were refused.
-    :ivar doubt: called when the kernel may have what it should not, or not what it should.
     :ivar turns: which of them are being changed.
+    :ivar wrong: which of them are degraded because the kernel has refused what they shall be.
     """
 
     _log = Logger()
@@ -89,7 +89,9 @@ class Rules:
         self._templates = Templates(block, flags)
         self._view = self._seen()
         self.turns = Turns()
-        self.doubt: Callable[[], object] = lambda: None
+        self.wrong: set[int] = set()
+        # Those that are degraded because nothing comes of them now.
+        self._useless: set[int] = set()
         self._turn: Any = None
         self._patience = patience
         self._ending: Any = None
@@ -179,6 +181,7 @@ class Rules:
         rule = operation.rule
         if refusal is None:
             self._tables[rule.table_id].put(rule)
+            self._right(rule.handle)
             entry = self._entries.get(rule.handle)
             if entry is None or view is self._view:
                 self._end(operation)
@@ -188,9 +191,9 @@ class Rules:
             return
         self.refused += 1
         if refusal.broken:
-            self.doubt()
             if former is not None:
-                self._host.degraded(former.handle, str(refusal))
+                self._refused(former.handle, refusal)
+            self._block.doubt()
         self._end(operation, OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
 
     def delete(self, operation: IOperation) -> None:
@@ -206,6 +209,7 @@ class Rules:
         def answered(refusal: Refusal | None) -> None:
             if refusal is None:
                 self._tables[rule.table_id].remove(rule.match, rule.priority)
+                self._forget(rule.handle)
                 self._end(operation)
             else:
                 error = OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}")
@@ -279,7 +283,7 @@ class Rules:
             self._log.error(
                 "{bridge}: tc flower: {why}", bridge=self._host.name, why=explain(error, text)
             )
-            self.doubt()
+            self._block.doubt()
 
     # What they depend on.
 
@@ -342,25 +346,49 @@ class Rules:
         else:
             self._renew(entry, renewed)
 
-    def _renew(self, entry: Entry, ready: Callable[[], None]) -> None:
-        """Translate a rule again, and change what has become of it."""
+    def _renew(self, entry: Entry, ready: Callable[[], None], anew: bool = False) -> None:
+        """Translate a rule again, and change what has become of it.
+
+        :param anew: whether it is installed, too, if nothing else has.
+        """
+        handle = entry.rule.handle
+
+        def answered(refusal: Refusal | None) -> None:
+            if refusal is None:
+                self._right(handle)
+            else:
+                self._refused(handle, refusal)
+            ready()
+
         try:
             wanted = self.translate(entry.rule)
         except OpenFlowError as error:
-            self._host.degraded(entry.rule.handle, str(error))
+            self.wrong.discard(handle)
+            self._useless.add(handle)
+            self._host.degraded(handle, str(error))
             ready()
             return
-        if wanted == entry.own:
-            ready()
-            return
+        if wanted == entry.own and not anew:
+            answered(None)
+        else:
+            done = self._or_software(entry.rule, entry, answered, wanted)
+            self.installer.install(entry.rule, wanted, entry, done)
 
-        def answered(refusal: Refusal | None) -> None:
-            if refusal is not None:
-                self._host.degraded(entry.rule.handle, str(refusal))
-            ready()
+    def _refused(self, handle: int, refusal: Refusal) -> None:
+        """The kernel has not made a rule what it should be; it is tried again, in the long run."""
+        self.wrong.add(handle)
+        self._host.degraded(handle, str(refusal))
+        self._block.doubt()
 
-        done = self._or_software(entry.rule, entry, answered, wanted)
-        self.installer.install(entry.rule, wanted, entry, done)
+    def _right(self, handle: int) -> None:
+        """A rule is what it should be."""
+        if handle in self.wrong or handle in self._useless:
+            self._forget(handle)
+            self._host.restored(handle)
+
+    def _forget(self, handle: int) -> None:
+        self.wrong.discard(handle)
+        self._useless.discard(handle)
 
     # What an earlier run has left.
 
@@ -415,20 +443,29 @@ class Rules:
         """The filters that are no rule's alone: the ends of chains, and tails."""
         return [*self.ground.filters(), *self.installer.ends.all(self._block.cookie(0))]
 
-    def put_back(self, handle: int, done: Callable[[int, Refusal | None], None]) -> None:
-        """Install the filters of a rule once more when nothing else is done to it.
+    def put_back(self, handle: int, done: Callable[[int, bool], None]) -> None:
+        """Install the filters of a rule once more when nothing else is done to it; those that it
+        should have, if it is one of :attr:`wrong`.
 
-        :param done: told of it by its handle, when it is there or not, or is no rule any more.
+        :param done: told of it by its handle, and whether it is right then, or no rule any more.
         """
         if not self.turns.begin(handle, partial(self.put_back, handle, done)):
             return
 
-        def installed(refusal: Refusal | None) -> None:
+        def ended() -> None:
             self.turns.end(handle)
-            done(handle, refusal)
+            done(handle, handle not in self.wrong and handle not in self._useless)
+
+        def installed(refusal: Refusal | None) -> None:
+            if refusal is not None:
+                self._refused(handle, refusal)
+            ended()
 
         entry = self._entries.get(handle)
         if entry is None:
-            installed(None)
+            self._forget(handle)
+            ended()
+        elif handle in self.wrong:
+            self._renew(entry, ended, anew=True)
         else:
             self.installer.install(entry.rule, entry.own, entry, installed)

@@ -206,6 +206,7 @@ class FakeKernel(System):
     :ivar unknown_options: socket options that it does not know.
     :ivar no_netlink: whether netlink is refused.
     :ivar questions: how often it was asked for a device.
+    :ivar seconds: what time it is.
     """
 
     def __init__(self) -> None:
@@ -215,6 +216,7 @@ class FakeKernel(System):
         self.unknown_options: set[int] = set()
         self.no_netlink = False
         self.questions = 0
+        self.seconds = 0.0
         self._indexes = 10
         self._numbers = 100
 
@@ -297,6 +299,10 @@ class FakeKernel(System):
         if settings is None:
             raise error(errno.EOPNOTSUPP)
         return settings
+
+    def clock(self) -> float:
+        """See :class:`drivers.software.system.System`."""
+        return self.seconds
 
     # What becomes of devices.
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
+import attrs
+
 from drivers.software.link import IFINFOMSG as _ifinfo
 from drivers.software.link import RTM_GETLINK
 from drivers.tcflower import pack, qdisc, shared
@@ -40,6 +42,9 @@ class FakeTcKernel(FakeKernel):
     :ivar blocks: the filters of each block, by chain, pref and handle.
     :ivar refuse: asked for each filter's installation; returns an error number and a text, or 0.
     :ivar lacks: the kinds of actions that it has no module for.
+    :ivar keep: likewise for each filter's removal, if it is there.
+    :ivar meanwhile: called before each request is carried out.
+    :ivar slowness: seconds that a request takes.
     :ivar room: how many acknowledgements fit into a receive buffer; others are lost.
     :ivar requests: how many messages it was sent, dumps left out.
     :ivar calls: in how many calls.
@@ -56,6 +61,9 @@ class FakeTcKernel(FakeKernel):
         self.blocks: dict[int, dict[tuple[int, int, int], Installed]] = {}
         self.refuse: Callable[[tuple[int, int, int]], tuple[int, str]] = lambda key: (0, "")
         self.lacks: set[str] = set()
+        self.keep: Callable[[tuple[int, int, int]], tuple[int, str]] = lambda key: (0, "")
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.slowness = 0.0
         self.room = ROOM
         self.requests = 0
         self.calls = 0
@@ -77,8 +85,13 @@ class FakeTcKernel(FakeKernel):
         return super().socket(family, kind, protocol)
 
     def remove(self, name: str, told: bool = True) -> None:
-        """A device disappears, and its qdisc with it; a block ends with its last."""
-        self._unbind(self.devices[name].index)
+        """A device disappears, and its qdisc with it; a block ends with its last.  What is left of
+        filters about it stays, without it."""
+        index = self.devices[name].index
+        self._unbind(index)
+        for block in self.blocks.values():
+            for one in block.values():
+                one.gone.add(index)
         super().remove(name, told)
 
     def unbind(self, index: int) -> None:
@@ -108,7 +121,7 @@ class FakeTcKernel(FakeKernel):
         for number, block in self.blocks.items():
             if key in block:
                 options = {**block[key].options, pack.FLOWER_ACT: actions}
-                block[key] = Installed(key, options)
+                block[key] = attrs.evolve(block[key], options=options)
                 self._news(filter_message(block[key], number))
 
     def _news(self, message: bytes) -> None:
@@ -128,6 +141,8 @@ class FakeTcKernel(FakeKernel):
     def tc(self, kind: int, flags: int, message: bytes) -> tuple[int, str]:
         """Carry a request out; returns an error number and a text."""
         self.requests += 1
+        self.seconds += self.slowness
+        self.meanwhile()
         if pack.RTM_NEWTFILTER <= kind <= pack.RTM_GETTFILTER:
             number, key = about(message)
             block = self.blocks.get(number)
@@ -136,7 +151,12 @@ class FakeTcKernel(FakeKernel):
             if kind == pack.RTM_GETTFILTER:
                 return (0, "") if key in block else (errno.ENOENT, "")
             if kind == pack.RTM_DELTFILTER:
-                return (0, "") if block.pop(key, None) else (errno.ENOENT, "")
+                if key not in block:
+                    return errno.ENOENT, ""
+                code, text = self.keep(key)
+                if not code:
+                    del block[key]
+                return code, text
             return self.install(block, key, flags, message)
         _, index, _, parent, _ = pack.TCMSG.unpack_from(message, pack.HEADER.size)
         if index not in {device.index for device in self.devices.values()}:
@@ -176,6 +196,12 @@ class FakeTcKernel(FakeKernel):
             return errno.EEXIST, "Filter already exists"
         hardware = self.offloads and not wanted & 1
         made = Installed(key, options, wanted | (4 if hardware else 8), in_hw_count=int(hardware))
+        if made.indev:
+            if made.indev not in self.devices:
+                return errno.ENODEV, "Network device not found"
+            made = attrs.evolve(made, index=self.devices[made.indev].index)
+        if not {device.index for device in self.devices.values()}.issuperset(made.targets):
+            return errno.ENODEV, ""
         if self.lacks & set(made.kinds):
             return errno.ENOENT, NO_MODULE
         for other, installed in block.items():

@@ -16,6 +16,7 @@ POLICE_RESULT = 5
 _stats = Struct("=QIxxxx")
 _times = Struct("=QQQQ")
 _gen = Struct("=IIiii")
+_mirred = Struct("=IIiiiiI")
 
 
 @attrs.define(eq=False)
@@ -26,6 +27,9 @@ class Installed:
     :ivar options: of the request that it was made by.
     :ivar flags: where it is.
     :ivar octets: without Ethernet headers.
+    :ivar index: the number of the device whose name was given; 0: none was.
+    :ivar gone: the numbers of devices that were there and are not any more: their names are not
+        told, and what is sent there goes nowhere.
     :ivar what: what it compares: filters of one pref must differ in it.
     """
 
@@ -36,19 +40,32 @@ class Installed:
     octets: int = 0
     age: int = 0
     in_hw_count: int = 0
-    what: frozenset[tuple[int, bytes]] = attrs.field(init=False)
+    index: int = 0
+    gone: set[int] = attrs.Factory(set)
+    what: frozenset[tuple[int, bytes | int]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.what = frozenset(
             (number, value)
             for number, value in self.options.items()
-            if number not in (pack.FLOWER_ACT, pack.FLOWER_FLAGS)
-        )
+            if number not in (pack.FLOWER_ACT, pack.FLOWER_FLAGS, pack.FLOWER_INDEV)
+        ) | {(pack.FLOWER_INDEV, self.index)}
 
     @property
     def indev(self) -> str:
-        """The device where its packets come in; empty: any."""
+        """The device where its packets come in; empty: any, or one that is gone."""
+        if self.index in self.gone:
+            return ""
         return self.options.get(pack.FLOWER_INDEV, b"").rstrip(b"\0").decode()
+
+    @property
+    def targets(self) -> list[int]:
+        """The devices that it sends packets to."""
+        return [
+            _mirred.unpack(payloads(one[pack.ACT_OPTIONS])[2])[6]
+            for one in self.actions
+            if one[pack.ACT_KIND] == b"mirred\0"
+        ]
 
     @property
     def actions(self) -> list[dict[int, bytes]]:
@@ -96,7 +113,7 @@ def filter_message(
     chain, pref, handle = installed.key
     hardware = pack.attribute(86, installed.in_hw_count.to_bytes(4, "little"))
     options = (
-        (b"" if terse else _keys(installed.options))
+        (b"" if terse else _keys(installed))
         + pack.attribute(pack.FLOWER_FLAGS, installed.flags.to_bytes(4, "little"))
         + (b"" if terse else hardware)
         + pack.attribute(
@@ -126,6 +143,8 @@ def _action(installed: Installed, action: dict[int, bytes], terse: bool) -> byte
     if name != "police":
         _, capab, control, _, _ = _gen.unpack_from(options[parms])
         options[parms] = _gen.pack(77, capab, control, 1, 1) + options[parms][_gen.size :]
+    if name == "mirred" and _mirred.unpack(options[2])[6] in installed.gone:
+        options[2] = _mirred.pack(*_mirred.unpack(options[2])[:6], 0)
     options[TIMES[name.encode()]] = _times.pack(0, installed.age, 0, 0)
     cookie = action.get(pack.ACT_COOKIE)
     told = (
@@ -141,13 +160,12 @@ def _action(installed: Installed, action: dict[int, bytes], terse: bool) -> byte
     )
 
 
-def _keys(options: dict[int, bytes]) -> bytes:
+def _keys(installed: Installed) -> bytes:
     """What is compared, with all masks; of tags, not which EtherTypes they have."""
-    told = {
-        number: value
-        for number, value in options.items()
-        if number not in (pack.FLOWER_ACT, pack.FLOWER_FLAGS)
-    }
+    untold = {pack.FLOWER_ACT, pack.FLOWER_FLAGS}
+    if not installed.indev:
+        untold.add(pack.FLOWER_INDEV)
+    told = {n: value for n, value in installed.options.items() if n not in untold}
     types = [KEYS[name].attr for name in ("eth_type", "vlan_eth_type", "cvlan_eth_type")]
     if int.from_bytes(told.get(types[0], b""), "big") in TPIDS:
         inner = [told.pop(number) for number in types if number in told][-1]

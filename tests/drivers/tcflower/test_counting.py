@@ -84,6 +84,24 @@ class RefreshTests(TcFlowerHarness, SynchronousTestCase):
                 self.wait(self.host, self.driver.refresh([rule]))
                 self.assertEqual(rule.counters.bytes, len(filters) * (200 + 2 * size))
 
+    def test_stopped(self) -> None:
+        """Whoever waits for counters when the driver is stopped has what is known."""
+        self.hit(*self.made)
+        waiting = [
+            self.driver.refresh(self.made),
+            self.driver.refresh(self.made[:3]),
+            self.driver.refresh_counts(self.made),
+            self.driver.port_stats(),
+            self.driver.table_stats(),
+        ]
+        for done in waiting:
+            self.assertNoResult(done)
+        self.stop(self.driver, self.host)
+        results = [self.successResultOf(done) for done in waiting]
+        self.assertEqual(results[:3], [None] * 3)
+        self.assertEqual([one.port_no for one in results[3]], [1, 2, 3])
+        self.assertEqual(results[4], dict.fromkeys(range(16), TableCounters(0, 0)))
+
     def test_many(self) -> None:
         """Where many have counted all are read in a full dump, the next time at once, until few
         count again."""

@@ -158,6 +158,36 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
         self.assertEqual(len(operation.completions), 1)
         return operation.completions[0]
 
+    def test_rollback_tail(self) -> None:
+        """A rule with a tail of its own is all or nothing, too, when it is added and when it is
+        changed, whichever of all filters is refused; there is nothing left to be found later."""
+        other = output(1)
+        rule = FakeRule(Match.of(eth_type=0x806), 40000, instructions=output(2))
+        add, change = FakeOperation.add(rule), FakeOperation.modify(rule, other)
+        for operation, old in ((add, None), (change, rule)):
+            refusals = 0
+            for refused in range(4):
+                if old is not None and not refused:
+                    self.assertIsNone(self.run_one(FakeOperation.add(old)))
+                before = self.keys()
+                left = [refused]
+
+                def refuse(key: Any, left: list[int] = left) -> tuple[int, str]:
+                    left[0] -= 1
+                    return (errno.ENOMEM, "no") if left[0] == -1 else (0, "")
+
+                self.kernel.refuse = refuse
+                again = FakeOperation(operation.kind, operation.rule, operation.old)
+                if self.run_one(again) is None:
+                    self.assertGreaterEqual(refused, 3)
+                    break
+                refusals += 1
+                self.assertEqual(self.keys(), before)
+            self.assertEqual(refusals, 3)
+            self.kernel.refuse = lambda key: (0, "")
+            self.assertIsNone(self.run_one(FakeOperation.delete(again.rule)))
+            self.assertEqual(self.keys(), [])
+
     def test_rollback(self) -> None:
         """A rule of several filters is all or nothing, whichever of them is refused."""
         rule = FakeRule(Match.of(vlan_vid=0x1005, in_port=1), 9, instructions=output(2))

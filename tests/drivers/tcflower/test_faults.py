@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -37,20 +40,31 @@ PLACES = st.tuples(
 )
 ERRNOS = (errno.ENOMEM, errno.EINVAL, errno.EEXIST, errno.EBUSY)
 
+EXAMPLES = (
+    settings() if os.environ.get("OFAGENT_TEST_PROFILE") == "fuzz" else settings(max_examples=40)
+)
+
+OTHERS = st.one_of(
+    st.tuples(st.just("flush"), st.sampled_from((0, 3, 256, 512, 1024)), st.booleans()),
+    st.tuples(st.just("unbind"), st.sampled_from((1, 2)), st.none()),
+    st.tuples(st.just("vanish"), st.sampled_from((1, 2)), st.booleans()),
+    st.tuples(st.just("appear"), st.sampled_from((1, 2)), st.none()),
+)
+"""What others do to the block, also between two requests."""
 steps = st.one_of(
     st.tuples(st.just("set"), PLACES, st.sampled_from(DOES)),
     st.tuples(st.just("set"), PLACES, st.sampled_from(DOES)),
     st.tuples(st.just("delete"), PLACES, st.none()),
     st.tuples(st.just("refuse"), st.lists(st.integers(0, 12), max_size=3), st.sampled_from(ERRNOS)),
     st.tuples(st.just("room"), st.integers(1, 8), st.none()),
+    st.tuples(st.just("slow"), st.sampled_from((0.0, 0.001, 0.01)), st.none()),
     st.tuples(st.just("take"), st.integers(0, 40), st.booleans()),
     st.tuples(st.just("change"), st.integers(0, 40), st.booleans()),
-    st.tuples(st.just("flush"), st.sampled_from((0, 3, 256, 1024)), st.booleans()),
-    st.tuples(st.just("unbind"), st.sampled_from((1, 2)), st.none()),
-    st.tuples(st.just("vanish"), st.sampled_from((1, 2)), st.none()),
-    st.tuples(st.just("turn"), st.integers(1, 4), st.none()),
+    OTHERS,
+    st.tuples(st.just("meanwhile"), st.integers(0, 12), OTHERS),
+    st.tuples(st.just("turn"), st.integers(1, 4), st.booleans()),
     st.tuples(st.just("settle"), st.none(), st.none()),
-    st.tuples(st.just("kill"), st.none(), st.none()),
+    st.tuples(st.just("kill"), OTHERS | st.none(), st.none()),
 )
 
 
@@ -75,7 +89,10 @@ class FaultTests(CheckHarness, SynchronousTestCase):
 
     def settle_all(self) -> None:
         """Let all be done that is going on, and the guard find what there is to be found."""
-        self.pass_time(1, 0.05)
+        for _ in range(20):
+            self.pass_time(1, 0.05)
+            if all(operation.done for operation in self.waiting.values()):
+                break
         for place, operation in self.waiting.items():
             self.assertEqual(len(operation.completions), 1, operation)
             self.ended(place, operation)
@@ -122,7 +139,7 @@ class FaultTests(CheckHarness, SynchronousTestCase):
                 left[:] = [n - 1 for n in left if n >= 0]
                 return (second, "") if -1 in left else (0, "")
 
-            self.kernel.refuse = refuse
+            self.kernel.refuse = self.kernel.keep = refuse
         elif what == "room":
             self.kernel.room = first
         elif what in ("take", "change") and first < len(keys):
@@ -133,28 +150,57 @@ class FaultTests(CheckHarness, SynchronousTestCase):
                 cookie = next(b[keys[first]].cookie for b in self.kernel.blocks.values())
                 self.kernel.change_actions(keys[first], pack.actions((Gact(OK),), cookie))
             self.kernel.deaf = False
-        elif what == "flush":
-            self.kernel.deaf = second
-            self.kernel.flush(first)
-            self.kernel.deaf = False
-        elif what == "unbind":
-            self.kernel.unbind(self.kernel.devices[f"eth{first}"].index)
-        elif what == "vanish":
-            self.kernel.remove(f"eth{first}")
-            self.kernel.pump(self.reactor)
-            self.kernel.add(f"eth{first}")
+        elif what == "slow":
+            self.kernel.slowness = first
+        elif what == "meanwhile":
+            self.kernel.meanwhile = partial(self.meanwhile, iter(range(first)), second)
         elif what == "turn":
             for _ in range(first):
-                self.kernel.turn(self.reactor)
+                if not second:
+                    self.kernel.turn(self.reactor)
                 self.reactor.advance(0.01)
         elif what == "settle":
             self.settle_all()
         elif what == "kill":
-            self.kill()
+            self.kill(first)
+        else:
+            self.other(what, first, second)
 
-    def kill(self) -> None:
-        """The agent is killed, and the next asks for what the first was asked for."""
+    def meanwhile(self, left: Iterator[int], what: Any) -> None:
+        """Between two requests, some others do something, after so many."""
+        if next(left, None) is None:
+            self.kernel.meanwhile = lambda: None
+            self.other(*what)
+
+    def other(self, what: str, first: Any, second: Any) -> None:
+        """Others do something to the block."""
+        name = f"eth{first}"
+        if what == "flush":
+            self.kernel.deaf = second
+            self.kernel.flush(first)
+            self.kernel.deaf = False
+        elif name not in self.kernel.devices:
+            self.kernel.add(name)
+        elif what == "unbind":
+            self.kernel.unbind(self.kernel.devices[name].index)
+        elif what == "vanish":
+            self.kernel.remove(name)
+            if second:
+                self.kernel.add(name)
+
+    def calm(self) -> None:
+        """The kernel carries out whatever it is asked for."""
+        self.kernel.refuse = self.kernel.keep = lambda key: (0, "")
+        self.kernel.meanwhile = lambda: None
+
+    def kill(self, dead: Any) -> None:
+        """The agent is killed, and the next asks for what the first was asked for.
+
+        :param dead: what others do when there is none.
+        """
         self.stop(self.driver, self.host)
+        if dead is not None:
+            self.other(*dead)
         asked = {**self.rules_there}
         for place, operation in self.waiting.items():
             if operation.kind.value == "delete":
@@ -164,7 +210,7 @@ class FaultTests(CheckHarness, SynchronousTestCase):
         self.waiting.clear()
         self.rules_there.clear()
         # It does not start on a kernel that refuses what must be there.
-        self.kernel.refuse = lambda key: (0, "")
+        self.calm()
         self.restart()
         if not asked:
             # Nobody says what there shall be, until somebody says: nothing.
@@ -173,7 +219,7 @@ class FaultTests(CheckHarness, SynchronousTestCase):
         for place, rule in asked.items():
             self.submit(place, rule.instructions)
 
-    @settings(max_examples=30)
+    @EXAMPLES
     @given(st.lists(steps, max_size=30))
     def test_equal(self, chosen: list[tuple[str, Any, Any]]) -> None:
         """Nothing is lost, nothing is doubled, and no rule stays degraded."""
@@ -187,8 +233,10 @@ class FaultTests(CheckHarness, SynchronousTestCase):
         """Do all of it, and compare."""
         for one in chosen:
             self.step(*one)
-        self.kernel.refuse = lambda key: (0, "")
+        self.calm()
         self.kernel.room = 300
+        for name in {"eth1", "eth2"} - self.kernel.devices.keys():
+            self.kernel.add(name)
         self.settle_all()
         # The longest pause, and what it takes to put things back.
         for _ in range(40):

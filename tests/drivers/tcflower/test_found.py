@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -27,12 +28,19 @@ def asked(wanted: Filter, handle: int = 5) -> Filter:
     return attrs.evolve(wanted, handle=handle, cookie=cookie)
 
 
-def told(wanted: Filter) -> Found:
-    """What the kernel says of it."""
+def told(wanted: Filter, gone: Collection[int] = ()) -> Found:
+    """What the kernel says of it.
+
+    :param gone: the numbers of devices that are gone; that which it is about, if any, is 1.
+    """
     request = pack.new_filter(wanted, BLOCK, 0, 0)
     options = payloads(payloads(request, pack.FIRST)[pack.OPTIONS])
     key = wanted.chain, wanted.pref, wanted.handle
-    message = filter_message(Installed(key, options, wanted.flags | 8, packets=2, octets=9), BLOCK)
+    index = 1 if wanted.indev else 0
+    installed = Installed(
+        key, options, wanted.flags | 8, packets=2, octets=9, index=index, gone=set(gone)
+    )
+    message = filter_message(installed, BLOCK)
     one = found.read(message, 0, len(message))
     assert one is not None
     return one
@@ -77,6 +85,19 @@ class FoundTests(SynchronousTestCase):
         filters.append(asked(Filter.of(1, 2, DROP, indev="eth1")))
         filters += [asked(Filter.of(1, 3, DROP)), asked(Filter.of(2, 2, DROP))]
         self.assertEqual(len({told(one).identity for one in filters}), len(filters))
+
+    def test_device_gone(self) -> None:
+        """Of a filter about a device that is gone the kernel does not say that it is about one: it
+        is taken for no other filter, nor for one of another device that is gone."""
+        one, other, any_device = (
+            asked(Filter.of(1, 2, DROP, indev=name, eth_dst=1), handle)
+            for handle, name in enumerate(("eth1", "eth2", ""), 5)
+        )
+        there = [told(one, {1}), told(other, {1}), told(any_device)]
+        self.assertEqual(len({each.identity for each in there}), 3)
+        self.assertNotIn(found.of(any_device).identity, [each.identity for each in there[:2]])
+        self.assertNotEqual(found.difference(found.of(one), there[0]), "")
+        self.assertEqual(found.difference(found.of(any_device), there[2]), "")
 
     def test_flags(self) -> None:
         """Where a filter is to be is compared; where it came to be is not."""

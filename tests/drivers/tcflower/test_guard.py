@@ -7,12 +7,13 @@ import errno
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from agent.openflow.actions import ApplyActions, Output, SetNwTtl
 from agent.openflow.match import Match
 from drivers.interfaces import OptionError
 from drivers.tcflower import pack
 from drivers.tcflower.actions import OK, Gact
 from drivers.tcflower.guard import LEAST, MOST, QUIET
-from drivers.tcflower.places import place
+from drivers.tcflower.places import FREE_CHAINS, place
 from drivers.testing import FakeOperation, FakeRule
 from drivers.testing.fakes import output
 from tests.drivers.software.kernel import error
@@ -161,6 +162,91 @@ class GuardTests(CheckHarness, SynchronousTestCase):
         (why,) = self.host.degraded_rules.values()
         self.assertIn("no room", why)
         self.assertEqual({event.get("bridge") for event in events}, {self.host.name})
+
+    def test_refused_once(self) -> None:
+        """A rule that the kernel refuses when its ports change is degraded, tried again, less and
+        less often, and in the end as it should be."""
+        self.kernel.refuse = lambda asked: (errno.ENOMEM, "no room")
+        self.driver.port_mod(2, 0, 1)
+        requests = []
+        for _ in range(4):
+            before = self.kernel.requests
+            self.pass_time(60, 1)
+            requests.append(self.kernel.requests - before)
+        self.assertTrue(self.host.degraded_rules)
+        self.assertLess(requests[-1], requests[0] / 2)
+        self.assertGreater(requests[-1], 0)
+        self.kernel.refuse = lambda asked: (0, "")
+        self.pass_time(60, 1)
+        self.assertEqual(self.host.degraded_rules, {})
+        self.assertEqual(self.check(), [])
+
+    def test_not_removed(self) -> None:
+        """What the kernel does not remove with a rule, of its tail or of itself, goes later."""
+        does = (ApplyActions((SetNwTtl(7), Output(1))),)
+        rule = FakeRule(Match.of(eth_type=0x800), 21, 0, does)
+        self.there = set(self.block)
+        for refused in range(6):
+            self.run_operations(self.driver, self.host, FakeOperation.add(rule))
+            left = [refused]
+
+            def keep(key: object, left: list[int] = left) -> tuple[int, str]:
+                left[0] -= 1
+                return (errno.ENOMEM, "no") if left[0] == -1 else (0, "")
+
+            self.kernel.keep = keep
+            delete = FakeOperation.delete(rule)
+            self.run_operations(self.driver, self.host, delete)
+            self.pass_time(1)
+            if not delete.succeeded:
+                self.host.expected[rule.handle] = rule
+                self.assertEqual(self.check(), [])
+                self.run_operations(self.driver, self.host, FakeOperation.delete(rule))
+                del self.host.expected[rule.handle]
+            self.assert_restored()
+
+    def test_gone_while_looked(self) -> None:
+        """A tail that is put back when its last rule is being deleted is not there in the end."""
+        rule = FakeRule(Match.of(eth_type=0x806), 21, 0, output(1))
+        self.run_operations(
+            self.driver,
+            self.host,
+            *(FakeOperation.delete(one) for one in self.host.expected.values()),
+        )
+        self.host.expected.clear()
+        self.there = set(self.block)
+        for steps in range(12):
+            self.run_operations(self.driver, self.host, FakeOperation.add(rule))
+            tail = max(set(self.block) - self.there)
+            self.assertGreaterEqual(tail[0], FREE_CHAINS)
+            self.kernel.take_away(tail)
+            self.kernel.turn(self.reactor)
+            self.reactor.advance(LEAST)
+            for _ in range(steps):
+                self.kernel.turn(self.reactor)
+                self.reactor.advance(0)
+            self.driver.submit([FakeOperation.delete(rule)])
+            self.assert_restored()
+
+    def test_overrun(self) -> None:
+        """When acknowledgements are lost, everything is looked at."""
+        self.kernel.room = 1
+        self.kernel.deaf = True
+        self.kernel.take_away(*self.there)
+        self.kernel.deaf = False
+        for opened in self.kernel.descriptors.values():
+            # Not even that news was lost is told.
+            if getattr(opened, "bound", None) == (0, 8):
+                opened.queue.clear()
+        rules = self.rules(self.driver, 8, in_port=1)
+        operations = [FakeOperation.add(rule) for rule in rules]
+        self.kernel.refuse = lambda key: (errno.ENOMEM, "no room")
+        self.run_operations(self.driver, self.host, *operations)
+        self.assertGreater(self.driver.show()["lost answers"], 0)
+        self.kernel.refuse = lambda key: (0, "")
+        self.kernel.room = 300
+        self.pass_time(1)
+        self.assertEqual(self.check(), [])
 
     def test_fight(self) -> None:
         """Somebody who removes again and again what is put back has it noticed ever later; when he

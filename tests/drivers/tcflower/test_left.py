@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from agent.ofproto.leftovers import LeftRules
 from agent.openflow.match import Match
 from drivers.interfaces import OperationKind, Target
-from drivers.tcflower.places import UPCALL_CHAIN, place
+from drivers.tcflower.found import Found
+from drivers.tcflower.left import Left
+from drivers.tcflower.places import LAST, UPCALL_CHAIN, place
 from drivers.testing import FakeOperation, FakeRule
 from drivers.testing.fakes import output
 from drivers.testing.harness import ContractHarness
@@ -38,6 +40,7 @@ class LeftTests(CheckHarness, SynchronousTestCase):
     def again(self, **options: Any) -> None:
         """Begin a second run."""
         self.kernel.requests = 0
+        options = {"keep_rules": True, **options}
         self.driver, self.host = ContractHarness.started(self, **options)
         self.driver.port_mod(2, 1, 1)
         self.pass_time(0.1)
@@ -112,6 +115,42 @@ class LeftTests(CheckHarness, SynchronousTestCase):
         self.ask(*self.first)
         self.pass_time(100, 10)
         self.assertEqual(self.check(), [])
+
+    def test_table(self) -> None:
+        """What is of no table is not of table 0: neither what leads to the software, nor tails;
+        they go when nothing leads there any more, after what did."""
+        keys = [(0, 5, 1), (256, 5, 2), (4, 5, 3), (512, LAST, 1), (1024, 1, 1)]
+        left = Left(Found(key, ((99, repr(key).encode()),), (), 0, b"") for key in keys)
+        self.assertEqual(left.of_tables((0, 5)), keys[:2])
+        self.assertEqual(len(left), 3)
+        self.assertEqual(left.of_tables((4,)), keys[2:])
+        self.assertEqual(len(left), 0)
+
+    def test_device_gone(self) -> None:
+        """A device that has gone meanwhile: what led from there to the software goes at once, what
+        was about it is claimed by nobody, though it looks like what is about no device.  When it
+        comes back, it is another."""
+        self.again()
+        alike = [FakeRule(Match.of(eth_type=0x800, **at), 50) for at in ({}, {"in_port": 1})]
+        self.ask(*alike)
+        self.stop(self.driver, self.host)
+        for there in (False, True):
+            device = self.kernel.devices["eth1"]
+            self.kernel.remove("eth1")
+            if there:
+                self.kernel.add("eth1")
+            self.driver, self.host = ContractHarness.started(self, keep_rules=True, adopt_seconds=1)
+            ((_, self.block),) = self.kernel.blocks.items()
+            self.assertNotIn((UPCALL_CHAIN, 1, device.index), self.block)
+            self.ask(*alike)
+            self.pass_time(2, 0.1)
+            self.assertEqual(self.check(), [])
+            indexes = [one.index for key, one in self.block.items() if key[:2] == place(0, 50)]
+            wanted = [0, self.kernel.devices["eth1"].index] if there else [0]
+            self.assertEqual(sorted(indexes), wanted)
+            self.stop(self.driver, self.host)
+            if not there:
+                self.kernel.add("eth1")
 
     def test_gone_meanwhile(self) -> None:
         """What was there at the start and is not when it is claimed is installed."""

@@ -30,8 +30,7 @@ class NetlinkCase(SynchronousTestCase):
         self.kernel = FakeTcKernel()
         self.reactor: Any = MemoryReactorClock()
         self.device = self.kernel.add("eth1")
-        self.seconds = 0.0
-        self.pipeline = Pipeline(self.kernel, clock=lambda: self.seconds)
+        self.pipeline = Pipeline(self.kernel)
         self.pipeline.open(self.reactor)
         self.dumper = Dumper(self.kernel)
         self.dumper.open(self.reactor)
@@ -150,7 +149,7 @@ class PipelineTests(NetlinkCase):
 
         def slow(data: bytes) -> int:
             sizes.append(sum(1 for _ in messages(data)))
-            self.seconds += 0.001 * sizes[-1] * self.slowness
+            self.kernel.seconds += 0.001 * sizes[-1] * self.slowness
             done: int = send(data)
             return done
 
@@ -245,6 +244,24 @@ class DumperTests(NetlinkCase):
         self.successResultOf(done)
         self.assertEqual(sorted(found), [1, 2])
         self.assertEqual(self.kernel.calls, calls + 1)
+
+    def test_closed(self) -> None:
+        """When it is closed, dumps fail: the one that was begun, those that wait for it, one that
+        somebody asks for who is told so, and one that is asked for later."""
+        self.add(1, 2)
+        self.pump()
+        (_, first), (_, second) = self.dump(), self.dump()
+        third: list[Any] = []
+
+        def again(failure: Any) -> Any:
+            third.append(self.dump()[1])
+            return failure
+
+        first.addErrback(again)
+        self.dumper.close()
+        for done in (first, second, third[0], self.dump()[1]):
+            self.assertEqual(self.failureResultOf(done, OSError).value.errno, errno.ECANCELED)
+        self.dumper.close()
 
 
 class ReaderTests(SynchronousTestCase):
