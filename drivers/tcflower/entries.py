@@ -20,7 +20,7 @@ from drivers.interfaces import Counters, IRule
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.filters import Filter, FilterFlags, Filters, Keys
 from drivers.tcflower.found import marked
-from drivers.tcflower.keys import Where, needs_tag
+from drivers.tcflower.keys import needs_tag
 from drivers.tcflower.translate import Translation
 
 MAX_HANDLE: Final = 0x7FFFFFFF
@@ -122,8 +122,8 @@ class Entry:
     @property
     def own(self) -> Translation:
         """:attr:`translation`, with what the filters of this rule compare."""
-        filters = [slot.filter for slot in self.slots]
-        where = tuple(Where(one.indev, one.keys) for one in filters)
+        pairs = zip(self.translation.where, self.slots, strict=True)
+        where = tuple(attrs.evolve(one, keys=slot.filter.keys) for one, slot in pairs)
         return attrs.evolve(self.translation, where=where)
 
     @property

@@ -120,10 +120,13 @@ class Where:
     """What one filter compares.
 
     :ivar indev: the name of the device where packets come in; empty: any.
+    :ivar ifindex: its number.  The kernel keeps that: for another device of the name it must be
+        told again.
     """
 
     indev: str
     keys: Keys
+    ifindex: int = 0
 
 
 @attrs.define
@@ -186,7 +189,7 @@ class _Matching:
 
 def keys_of(
     match: Match,
-    ports: Mapping[int, str],
+    ports: Mapping[int, tuple[str, int]],
     tpids: tuple[int, ...] = TPIDS,
     wide: bool = False,
     tpid: int | None = None,
@@ -195,7 +198,7 @@ def keys_of(
 ) -> tuple[Where, ...]:
     """What the filters of a match compare.
 
-    :param ports: the names of the devices that are ports, by number.
+    :param ports: the names and numbers of the devices that are ports, by the port's number.
     :param tpids: the EtherTypes of VLAN tags that packets may have.
     :param wide: whether to leave out what there is no key for.
     :param tpid: that of the outer tag, if the packets shall have just this one.
@@ -231,8 +234,8 @@ def keys_of(
         matching.refuse(BAD_FIELD, matching.left, f"cannot match {names[0]}")
     common = matching.values | matching.told_apart()
     return tuple(
-        Where(device, make_keys(common | tag | fragment))
-        for device, tag, fragment in product(devices, tags, fragments)
+        Where(name, make_keys(common | tag | fragment), ifindex)
+        for (name, ifindex), tag, fragment in product(devices, tags, fragments)
     )
 
 
@@ -356,12 +359,12 @@ def _tagged(
                 yield values | behind
 
 
-def _devices(matching: _Matching, ports: Mapping[int, str]) -> list[str]:
-    """The names of the devices where packets may come in."""
+def _devices(matching: _Matching, ports: Mapping[int, tuple[str, int]]) -> list[tuple[str, int]]:
+    """The names and numbers of the devices where packets may come in."""
     value, mask = matching.take(f.IN_PORT)
     if not mask:
-        return [""]
+        return [("", 0)]
     if mask not in (f.IN_PORT.limit, _NX_IN_PORT):
         matching.refuse(MATCH_BAD_MASK, f.IN_PORT.mask, "cannot mask in_port")
-        return [""]
-    return [name for number, name in ports.items() if number & mask == value]
+        return [("", 0)]
+    return [device for number, device in ports.items() if number & mask == value]

@@ -119,7 +119,7 @@ def translate(rule: IRule, view: View, fallback: bool = False) -> Translation:
 
 def _in_kernel(rule: IRule, view: View, uses: Uses) -> Translation:
     """The filters of a rule, where there are any; raises as :func:`translate` does."""
-    where = keys_of(rule.match, view.names, view.tpids)
+    where = keys_of(rule.match, view.devices, view.tpids)
     leaves = _leaves(rule, view, uses)
     chain, pref = place(rule.table_id, rule.priority)
     made = Translation(
@@ -143,7 +143,7 @@ def _in_kernel(rule: IRule, view: View, uses: Uses) -> Translation:
 
 def _asked(facts: Facts, view: View) -> tuple[Where, ...]:
     """What is compared in a tail to tell these packets from others of the rule."""
-    return keys_of(facts.asked, view.names, view.tpids, tpid=facts.tpid, deep=facts.deep)
+    return keys_of(facts.asked, view.devices, view.tpids, tpid=facts.tpid, deep=facts.deep)
 
 
 def fall_back(rule: IRule, view: View, reason: SoftwareReason, uses: Uses) -> Translation:
@@ -158,7 +158,7 @@ def fall_back(rule: IRule, view: View, reason: SoftwareReason, uses: Uses) -> Tr
     return Translation(
         chain,
         pref,
-        keys_of(rule.match, view.names, view.tpids, wide=True, tunnels=view.tunnels),
+        keys_of(rule.match, view.devices, view.tpids, wide=True, tunnels=view.tunnels),
         view.upcall(rule.table_id, False),
         upcall=True,
         reason=reason,

@@ -75,8 +75,8 @@ class View:
     upcall: Upcall = trap
     tunnels: bool = True
     tpids: tuple[int, ...] = TPIDS
-    names: Mapping[int, str] = attrs.field(init=False)
+    devices: Mapping[int, tuple[str, int]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        names = {number: port.name for number, port in self.ports.items()}
-        object.__setattr__(self, "names", names)
+        devices = {number: (port.name, port.ifindex) for number, port in self.ports.items()}
+        object.__setattr__(self, "devices", devices)

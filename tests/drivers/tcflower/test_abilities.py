@@ -11,7 +11,7 @@ from agent.openflow.match import Match
 from drivers.tcflower.abilities import ACTIONS, MATCHABLE, SET_ACTIONS
 from drivers.tcflower.keys import keys_of
 
-PORTS = {1: "p1"}
+PORTS = {1: ("p1", 11)}
 
 
 def prerequisites(name: str) -> dict[str, int]:

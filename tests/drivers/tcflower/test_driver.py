@@ -13,6 +13,7 @@ from agent.openflow.actions import ApplyActions, GroupAction, Output
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import Bucket, GroupType
 from agent.openflow.match import Match
+from agent.openflow.messages import Port
 from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import link, system
@@ -323,6 +324,57 @@ class OperationTests(TcFlowerHarness, SynchronousTestCase):
         self.assertEqual([one.kind for one in self.filters()], ["mirred"])
         self.kernel.remove("eth3")
         self.settle(self.host, lambda: False)
+        self.assertEqual([one.kind for one in self.filters()], ["gact"])
+
+    def test_device_replaced(self) -> None:
+        """Where another device of the same name takes a device's place at once, the filters that
+        name it are installed anew, those of tails among them."""
+        rules = [
+            FakeRule(Match.of(in_port=1), 9, instructions=output(2)),
+            FakeRule(Match.of(), 8, instructions=output(Port.ALL)),
+            FakeRule(Match.of(in_port=2, eth_src=1), 7),
+        ]
+        for rule in rules:
+            self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        ((_, before),) = self.kernel.blocks.items()
+        tails = {key for key in before if key[0] >= FREE_CHAINS}
+        asked = []
+
+        def note(key: tuple[int, int, int]) -> tuple[int, str]:
+            asked.append(key)
+            return 0, ""
+
+        self.kernel.refuse = note
+        self.kernel.remove("eth1")
+        self.kernel.add("eth1")
+        self.settle(self.host, lambda: False)
+        of_rules = [place(0, rule.priority) in {key[:2] for key in asked} for rule in rules]
+        self.assertEqual(of_rules, [True, True, False])
+        ((_, after),) = self.kernel.blocks.items()
+        new_tails = {key for key in after if key[0] >= FREE_CHAINS}
+        self.assertEqual(len(new_tails), len(tails))
+        self.assertLessEqual(new_tails, set(asked))
+
+    def test_degraded(self) -> None:
+        """A rule that the kernel refuses when a port changes is degraded, until it is as it should
+        be after another change."""
+        rule = FakeRule(Match.of(in_port=1), 9, instructions=output(2))
+        self.assertIsNone(self.run_one(FakeOperation.add(rule)))
+        self.kernel.refuse = lambda key: (errno.ENODEV, "")
+        self.driver.port_mod(2, PORT_DOWN, PORT_DOWN)
+        self.settle(self.host, lambda: False)
+        self.assertEqual(list(self.host.degraded_rules), [rule.handle])
+        self.kernel.refuse = lambda key: (0, "")
+        self.driver.port_mod(2, 0, PORT_DOWN)
+        self.settle(self.host, lambda: False)
+        self.assertEqual(self.host.degraded_rules, {})
+        self.kernel.refuse = lambda key: (errno.ENODEV, "")
+        self.driver.port_mod(2, PORT_DOWN, PORT_DOWN)
+        self.settle(self.host, lambda: False)
+        self.kernel.refuse = lambda key: (0, "")
+        self.driver.port_mod(1, NO_FLOOD, NO_FLOOD)
+        self.settle(self.host, lambda: False)
+        self.assertEqual(self.host.degraded_rules, {})
         self.assertEqual([one.kind for one in self.filters()], ["gact"])
 
     def test_port_closed(self) -> None:
