@@ -127,13 +127,17 @@ class Pipeline:
         packet = parse(frame, number, self.frag_handling is NX_MATCH)
         self.enter(Run(self, packet, number))
 
-    def resume(self, frame: bytes, in_port: int, table_id: int, counted: bool) -> None:
+    def resume(
+        self, frame: bytes, in_port: int, table_id: int, counted: bool, fields: int = 0
+    ) -> None:
         """Go on with a packet that hardware has taken through the tables before this one.
 
         :param frame: the packet as it is by now.
         :param counted: whether the rule that it hits here, and the table, have counted it.
+        :param fields: those of its flow key that are no part of the frame.
         """
         packet = parse(frame, in_port, self.frag_handling is NX_MATCH)
+        packet.key |= fields
         rule = self.tables[table_id].lookup(packet.key) if counted else None
         if rule is not None:
             # It is counted on the way.

@@ -305,7 +305,7 @@ class TcFlowerDriver(Datapath):
             port = self._tc_ports[packet.place]
             if not port.closed:
                 self.pipeline.resume(
-                    packet.frame, port.number, packet.table_id, counted=packet.counted
+                    packet.frame, port.number, packet.table_id, packet.counted, packet.tunnel
                 )
 
     def software_reasons(self) -> Mapping[int, SoftwareReason]:

@@ -134,7 +134,7 @@ def _in_kernel(rule: IRule, view: View, uses: Uses) -> Translation:
         reason = leaves[0].reason
         if reason is not None:
             _need_visible(rule, view)
-            actions = view.upcall(rule.table_id, False)
+            actions = view.upcall(rule.table_id, False, rule.match)
             return attrs.evolve(made, actions=actions, upcall=True, reason=reason)
         return attrs.evolve(made, actions=leaves[0].actions)
     tail = tuple((_asked(leaf.facts, view), leaf.actions) for leaf in leaves)
@@ -159,7 +159,7 @@ def fall_back(rule: IRule, view: View, reason: SoftwareReason, uses: Uses) -> Tr
         chain,
         pref,
         keys_of(rule.match, view.devices, view.tpids, wide=True, tunnels=view.tunnels),
-        view.upcall(rule.table_id, False),
+        view.upcall(rule.table_id, False, rule.match),
         upcall=True,
         reason=reason,
         ports=uses.ports or bool(rule.match.mask & _OF_PORTS),
@@ -193,7 +193,10 @@ def _keeps_tunnel(rule: IRule) -> bool:
 
 def _visible(rule: IRule, view: View) -> bool:
     """Whether nothing is matched that packets lose on their way to the software."""
-    return not (view.tunnels and rule.match.mask & _OF_TUNNELS)
+    match = rule.match
+    exact = [match.value_of(field) for field in TUNNEL if match.mask & field.mask]
+    # Linux has 32 bits of the number of a tunnel.
+    return not view.tunnels or all(value is not None and not value >> 32 for value in exact)
 
 
 def _need_visible(rule: IRule, view: View) -> None:
@@ -202,7 +205,9 @@ def _need_visible(rule: IRule, view: View) -> None:
     :raises OpenFlowError: BAD_MATCH/BAD_FIELD.
     """
     if not _visible(rule, view):
-        raise OpenFlowError(BAD_FIELD, "the software does not see from which tunnel a packet came")
+        raise OpenFlowError(
+            BAD_FIELD, "of tunnels, the software knows only what is matched exactly"
+        )
 
 
 def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
@@ -222,7 +227,7 @@ def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
         except ToSoftware as why:
             # If this will be in a tail, the rule's own filter has counted the packet.
             reason = SoftwareReason(str(why), str(why)) if view.upcall is not dropped else None
-            leaves.append(_Leaf(facts, upcall(rule.table_id, True), reason))
+            leaves.append(_Leaf(facts, upcall(rule.table_id, True, rule.match), reason))
         if len(leaves) + len(waiting) > MAX_CASES:
             raise OpenFlowError(TOO_MANY, f"there would be more than {MAX_CASES} cases in tc")
     # Where the rest is treated alike, it need not be told apart.

@@ -8,6 +8,10 @@ pushes the inner tag and goes to a chain of its own (:data:`~drivers.tcflower.pl
 there each port has a filter that pushes the outer one and sends the packet away.  So what a rule
 does depends neither on the ports nor on the device, whose number is another in each run.
 
+A packet out of a tunnel, or for one, loses on its way what Linux keeps of that beside it.  Where
+the rule matches the tunnel's number or an address exactly, that stands behind the inner tag, in
+three more.
+
 Why it is done like this.  A packet socket, psample and a mark were the alternatives.
 
 - ``act_sample`` with psample says the ingress device and a group number, but copies the bytes as
@@ -32,24 +36,40 @@ from typing import Final
 
 import attrs
 
+from agent.openflow.match import MATCH_ALL, Match
 from agent.packet.protocols import ETH_TOTAL_MIN
 from drivers.tcflower.actions import Gact, Mirred, TcAction, Vlan, VlanOp, goto_chain
 from drivers.tcflower.filters import Filter, FilterFlags
+from drivers.tcflower.keys import TUNNEL
 from drivers.tcflower.places import UPCALL_CHAIN
 
 TPID: Final = 0x88A8
 MAX_PORTS: Final = 1 << 12
 """How many ports can be told apart, by VLAN identifiers."""
 _COUNTED: Final = 1 << 8
+_TUNNEL: Final = tuple((1 << 9 + place, field) for place, field in enumerate(TUNNEL))
+"""The bits that say which of these fields follow."""
+_PART: Final = 12
+"""Bits of a value in one tag, and how many tags a value has."""
+_PARTS: Final = 3
 _ADDRESSES: Final = 12
 _tags = Struct("!HHHH")
 _END: Final = _ADDRESSES + _tags.size
+_tag = Struct("!HH")
 
 
-def to_software(table_id: int, counted: bool) -> tuple[TcAction, ...]:
+def to_software(table_id: int, counted: bool, match: Match = MATCH_ALL) -> tuple[TcAction, ...]:
     """See :data:`drivers.tcflower.view.Upcall`."""
-    inner = Vlan(VlanOp.PUSH, table_id | (_COUNTED if counted else 0), protocol=TPID)
-    return (inner, Gact(goto_chain(UPCALL_CHAIN)))
+    inner = table_id | (_COUNTED if counted else 0)
+    tags: list[int] = []
+    for bit, field in _TUNNEL:
+        value = match.value_of(field)
+        if value is not None:
+            inner |= bit
+            # What is pushed last comes first.
+            tags += [value >> _PART * part & (1 << _PART) - 1 for part in range(_PARTS)]
+    pushed = [Vlan(VlanOp.PUSH, tag, protocol=TPID) for tag in (*tags, inner)]
+    return (*pushed, Gact(goto_chain(UPCALL_CHAIN)))
 
 
 def way(place: int, name: str, ifindex: int, device: int, cookie: bytes) -> Filter:
@@ -71,6 +91,7 @@ class Upcall:
     :ivar place: of the port where it came in, as in :func:`way`.
     :ivar table_id: where it goes on.
     :ivar counted: whether the kernel has counted it for the rule that it hits there.
+    :ivar tunnel: what is known of its tunnel, as bits of a flow key.
     :ivar frame: the packet.  What tables before have left of it is as long as Ethernet has it, as
         :meth:`agent.packet.packet.Packet.pop_mpls` leaves it: Linux pops and does not pad.
     """
@@ -79,17 +100,29 @@ class Upcall:
     table_id: int
     counted: bool
     frame: bytes
+    tunnel: int = 0
 
     @classmethod
     def read(cls, data: bytes) -> Upcall | None:
         """Take what came from the device to pieces; None: it is something of the host's own."""
-        if len(data) < _END + 2:
+        if len(data) < _END:
             return None
         outer, place, inner, said = _tags.unpack_from(data, _ADDRESSES)
         if outer != TPID or inner != TPID:
             return None
-        frame = data[:_ADDRESSES] + data[_END:]
+        told = [field for bit, field in reversed(_TUNNEL) if said & bit]
+        at = _END
+        if len(data) < at + _PARTS * _tag.size * len(told) + 2:
+            return None
+        tunnel = 0
+        for field in told:
+            value = 0
+            for _ in range(_PARTS):
+                value = value << _PART | _tag.unpack_from(data, at)[1]
+                at += _tag.size
+            tunnel = field.put(tunnel, value)
+        frame = data[:_ADDRESSES] + data[at:]
         table_id = said & 0xFF
         if table_id:
             frame = frame.ljust(ETH_TOTAL_MIN, b"\0")
-        return cls(place, table_id, bool(said & _COUNTED), frame)
+        return cls(place, table_id, bool(said & _COUNTED), frame, tunnel)

@@ -12,23 +12,25 @@ from typing import Final
 
 import attrs
 
+from agent.openflow.match import Match
 from drivers.interfaces import IGroup
 from drivers.tcflower.actions import SHOT, TRAP, Gact, Policer, TcAction
 from drivers.tcflower.keys import TPIDS
 
-Upcall = Callable[[int, bool], tuple[TcAction, ...]]
-"""Takes the number of a table, and whether the kernel counts the packet for the rule that it hits
-there.  Returns the actions which hand a packet, as it is when it comes to that table, to the
-software, for it to be looked up there and go on; where it was counted that rule is not to count it
-once more."""
+Upcall = Callable[[int, bool, Match], tuple[TcAction, ...]]
+"""Takes the number of a table, whether the kernel counts the packet for the rule that it hits
+there, and what that rule matches.  Returns the actions which hand a packet, as it is when it comes
+to that table, to the software, for it to be looked up there and go on; where it was counted that
+rule is not to count it once more.  Of what tunnel the packet came out of, or is for, the software
+knows what is matched exactly."""
 
 
-def trap(table_id: int, counted: bool) -> tuple[TcAction, ...]:
+def trap(table_id: int, counted: bool, match: Match) -> tuple[TcAction, ...]:
     """The plainest :data:`Upcall`; it does not say which table it was."""
     return (Gact(TRAP),)
 
 
-def dropped(table_id: int, counted: bool) -> tuple[TcAction, ...]:
+def dropped(table_id: int, counted: bool, match: Match) -> tuple[TcAction, ...]:
     """The :data:`Upcall` where no software gets packets."""
     return (Gact(SHOT),)
 
@@ -63,8 +65,7 @@ class View:
     :ivar groups: by number.
     :ivar meters: by number: what names a meter's action, which all filters share.
     :ivar upcall: how the kernel hands packets to the software.
-    :ivar tunnels: whether packets in the kernel can have a tunnel's number and addresses, which
-        they lose on their way to the software.
+    :ivar tunnels: whether packets in the kernel can have a tunnel's number and addresses.
     :ivar tpids: the EtherTypes that the VLAN tags of packets may have; the fewer, the fewer filters
         a match on tags needs.
     """

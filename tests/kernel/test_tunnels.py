@@ -9,10 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from agent.openflow import actions as of
 from agent.openflow import fields as f
 from agent.openflow.match import Match
+from agent.openflow.messages import PacketInReason, Port
 from drivers.testing import FakeEntry, FakeOperation, FakeRule
 from drivers.testing.fakes import output
 from tests.kernel import run
-from tests.kernel.test_driver import ForwardingHarness, make_pairs
+from tests.kernel.reactors import turn
+from tests.kernel.test_driver import SETTLE, ForwardingHarness, make_pairs
 from tests.kernel.test_frames import UDP, frame
 
 HERE, THERE = 0x0A090001, 0x0A090002
@@ -90,6 +92,23 @@ class TunnelTests(TunnelHarness, SynchronousTestCase):
         self.delete(rule)
         self.assertEqual((rule.counters.packets, rule.counters.bytes), (1, len(inner)))
 
+    def test_controller(self) -> None:
+        """The controllers are told which tunnel a frame came out of."""
+        self.host.packet_ins.clear()
+        does = (of.ApplyActions((of.Output(Port.CONTROLLER, 0xFFFF), of.Output(1))),)
+        self.add(FakeRule(Match.of(tunnel_id=0xABCDEF, tun_src=THERE), 9, instructions=does))
+        inner = frame(UDP, payload=bytes(32))
+        for key_id in (0xABCDEF, 0xABCDEE):
+            self.out(4, self.encapsulated(key_id, inner))
+        turn(self.reactor, lambda: False, SETTLE)
+        # The other frame is a miss.
+        told, missed = sorted(self.host.packet_ins, key=lambda event: -event.reason)
+        self.assertEqual(missed.reason, PacketInReason.NO_MATCH)
+        self.assertEqual((told.data, told.in_port), (inner, 2))
+        found = (f.TUNNEL_ID.get(told.key), f.TUN_SRC.get(told.key))
+        self.assertEqual(found, (0xABCDEF, THERE))
+        self.assertEqual(self.peers[1].received(), [inner])
+
 
 class FallbackTests(TunnelHarness, SynchronousTestCase):
     """What is different where the software helps."""
@@ -110,3 +129,16 @@ class FallbackTests(TunnelHarness, SynchronousTestCase):
         self.run_operations(self.driver, self.host, masked)
         (error,) = masked.completions
         self.assertIn("tunnel", str(error))
+
+    def test_in_software(self) -> None:
+        """What a rule in software matches exactly of a tunnel, later tables see there."""
+        keeps = (of.WriteMetadata(5, 5), of.GotoTable(1))
+        first = FakeRule(Match.of(tunnel_id=77), 9, instructions=keeps)
+        second = FakeRule(Match.of(metadata=5, tunnel_id=77), 9, 1, output(1))
+        self.add(first, second)
+        inner = frame(UDP, payload=bytes(32))
+        self.out(4, self.encapsulated(78, inner), self.encapsulated(77, inner))
+        turn(self.reactor, lambda: False, SETTLE)
+        self.assertEqual(self.peers[1].received(), [inner])
+        self.delete(first, second)
+        self.assertEqual((first.counters.packets, second.counters.packets), (1, 1))

@@ -14,6 +14,7 @@ import attrs
 from hypothesis import event, given
 from twisted.trial.unittest import SynchronousTestCase
 
+from agent.openflow.match import Match
 from agent.packet.packet import parse
 from drivers.interfaces import Counters, PacketInEvent
 from drivers.software.driver import SoftwareDriver, create
@@ -36,7 +37,7 @@ LENGTH = 60
 Result = tuple[list[tuple[int, bytes]], list[tuple[Any, ...]], dict[int, int]]
 
 
-def upcall(table_id: int, counted: bool) -> tuple[TcAction, ...]:
+def upcall(table_id: int, counted: bool, match: Match) -> tuple[TcAction, ...]:
     """Hand a packet to the software; the mark says how to go on."""
     return (Skbedit(mark=table_id << 1 | counted), Gact(TRAP))
 

@@ -24,7 +24,7 @@ from agent.openflow.actions import (
 )
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import Bucket, GroupType
-from agent.openflow.match import Match
+from agent.openflow.match import MATCH_ALL, Match
 from agent.openflow.messages import PacketInReason, Port
 from drivers.interfaces import OptionError
 from drivers.software.device import BATCH
@@ -48,9 +48,14 @@ TAGGED = FRAME[:12] + bytes.fromhex("81006005") + FRAME[12:]
 _tags = Struct("!HHHH")
 
 
-def handed(place: int, table_id: int, counted: bool, frame: bytes) -> bytes:
-    """A packet as the kernel hands it over: with what the two pushes make of it."""
-    for action in (*to_software(table_id, counted), *way(place, "", 1, 2, b"").actions):
+def handed(
+    place: int, table_id: int, counted: bool, frame: bytes, match: Match = MATCH_ALL
+) -> bytes:
+    """A packet as the kernel hands it over: with what the pushes make of it.
+
+    :param match: of the rule that hands it over.
+    """
+    for action in (*to_software(table_id, counted, match), *way(place, "", 1, 2, b"").actions):
         if isinstance(action, Vlan):
             assert action.op is VlanOp.PUSH and action.protocol and action.vid is not None
             tag = action.protocol.to_bytes(2, "big") + action.vid.to_bytes(2, "big")
@@ -77,6 +82,20 @@ class UpcallTests(SynchronousTestCase):
         for table, frame in ((0, FRAME[:42]), (1, FRAME[:42].ljust(60, b"\0"))):
             read = Upcall.read(handed(0, table, False, FRAME[:42]))
             self.assertEqual(read, Upcall(0, table, False, frame))
+
+    def test_tunnel(self) -> None:
+        """What a rule matches of tunnels comes along, if it is exact."""
+        for matched, told in (
+            ({"tunnel_id": 0x12345678}, {"tunnel_id": 0x12345678}),
+            ({"tun_src": 0xFFFFFFFF, "tun_dst": 0x0A000001}, None),
+            ({"tunnel_id": 0, "tun_src": 1, "tun_dst": 2}, None),
+            ({"tun_src": (0x0A000000, 0xFF000000), "tun_dst": 3}, {"tun_dst": 3}),
+        ):
+            match = Match.of(**matched)
+            fields = (match if told is None else Match.of(**told)).value
+            data = handed(3, 1, True, TAGGED, match)
+            self.assertEqual(Upcall.read(data), Upcall(3, 1, True, TAGGED, fields))
+            self.assertIsNone(Upcall.read(data[: -len(TAGGED)]))
 
     def test_others(self) -> None:
         """What the host itself sends by the device is nobody's packet."""
@@ -161,6 +180,22 @@ class PacketTests(SoftwareCase, SynchronousTestCase):
         self.hand(FRAME, FRAME, table=1)
         self.assertEqual(self.sent("eth2"), [FRAME] * 2)
         self.assertEqual((first.counters.packets, second.counters.packets), (2, 2))
+
+    def test_tunnel(self) -> None:
+        """The controllers are told which tunnel it was, and rules of later tables see it."""
+        match = Match.of(in_port=1, tunnel_id=77)
+        first = FakeRule(
+            match, 9, 0, (ApplyActions((*TO_CONTROLLER[0].actions, Output(2))), GotoTable(1))
+        )
+        second = FakeRule(Match.of(tunnel_id=77), 9, 1, output(2))
+        for rule in (first, second):
+            self.assertTrue(self.add(rule).succeeded)
+        self.kernel.arrive(CPU, handed(0, 0, False, FRAME, match))
+        self.settle(self.host, lambda: False)
+        (told,) = self.host.packet_ins
+        self.assertEqual(f.TUNNEL_ID.get(told.key), 77)
+        self.assertEqual(self.sent("eth2"), [FRAME] * 2)
+        self.assertEqual((first.counters.packets, second.counters.packets), (1, 1))
 
     def test_miss(self) -> None:
         """A miss in the first table goes to the controllers while OpenFlow 1.0 is spoken; it is

@@ -332,16 +332,27 @@ class RefusalTests(TranslateTestCase):
         self.assertEqual(translate(rule, view, fallback=True).actions, (Mirred(12),))
 
     def test_tunnels(self) -> None:
-        """The software does not see tunnels, so it is not given what matches them."""
-        match = Match.of(tunnel_id=5)
-        self.assertFalse(self.made(match, apply(Output(2))).upcall)
-        masked = Match.of(tunnel_id=5, vlan_vid=(0x1001, 0x1001))
-        for other, action in ((match, Output(Port.CONTROLLER)), (masked, Output(2))):
-            rule = FakeRule(other, 7, 0, apply(action))
+        """Of tunnels the software knows what is matched exactly, so it is not given what matches
+        anything else of them."""
+        exact = Match.of(tunnel_id=5, tun_src=6)
+        self.assertFalse(self.made(exact, apply(Output(2))).upcall)
+        self.assertTrue(self.made(exact, apply(Output(Port.CONTROLLER))).upcall)
+        for match, action in (
+            (Match.of(tunnel_id=(4, 4)), Output(2)),
+            (Match.of(tunnel_id=1 << 32), Output(2)),
+            (Match.of(tunnel_id=5, tun_src=(0, 1)), Output(Port.CONTROLLER)),
+            (Match.of(tun_dst=(0, 1), vlan_vid=(0x1001, 0x1001)), Output(2)),
+        ):
+            rule = FakeRule(match, 7, 0, apply(action))
             error = self.assertRaises(OpenFlowError, translate, rule, VIEW, fallback=True)
             self.assertIn("tunnel", error.text)
-        made = self.made(Match.of(tunnel_id=5, eth_type=0x800), apply(DecNwTtl(), Output(2)))
-        self.assertEqual([actions for _, actions in made.tail[:2]], [(Gact(SHOT),)] * 2)
+        does = apply(DecNwTtl(), Output(2))
+        for match, expired in (
+            (Match.of(eth_type=0x800, tunnel_id=5), TRAPPED),
+            (Match.of(eth_type=0x800, tun_src=(0, 1)), (Gact(SHOT),)),
+        ):
+            actions = [actions for _, actions in self.made(match, does).tail[:2]]
+            self.assertEqual(actions, [expired] * 2)
 
     def test_no_tunnels(self) -> None:
         """Where no port is a tunnel's, what is set for another table is kept in the software, and
