@@ -91,6 +91,7 @@ class ReadmeTests(AgentCase):
         self.assertEqual((len(outputs), rest), (len(typed), ""), done.stdout)
         for command, output in zip(typed, outputs, strict=True):
             self.assertTrue(command.agrees(output), f"{command.text}\n{output}")
-        counted = re.findall(r"n_packets=(\d+).*,in_port=", done.stdout)
-        self.assertEqual(len(counted), 2)
+        # Two rules, in two commands.
+        counted = re.findall(r"n_packets=(\d+).*, in_port=", done.stdout)
+        self.assertEqual(len(counted), 4)
         self.assertGreaterEqual(min(map(int, counted)), 3, done.stdout)
