@@ -120,7 +120,6 @@ class Rules:
         table = self._tables[rule.table_id]
         former = None if old is None else old.rule
         done = partial(self._was_set, operation, former, self._view)
-        or_software = partial(self._or_software, rule, old, done)
         if old is None:
             if table.count >= self._sizes[rule.table_id]:
                 self._end(operation, OpenFlowError(TABLE_FULL, f"{table.count} rules"))
@@ -132,7 +131,9 @@ class Rules:
             else:
                 known = self._templates.find(rule)
             if known is not None:
-                self.installer.install_alike(rule, *known, or_software(known[1]))
+                self.installer.install_alike(
+                    rule, *known, self._or_software(rule, old, done, known[1])
+                )
                 return
         try:
             wanted = self.translate(rule)
@@ -142,7 +143,7 @@ class Rules:
             return
         for one in self.ground.prepare(rule):
             self._install(one)
-        self.installer.install(rule, wanted, old, or_software(wanted))
+        self.installer.install(rule, wanted, old, self._or_software(rule, old, done, wanted))
         self._templates.learn(rule, wanted)
 
     def _or_software(self, rule: IRule, old: Entry | None, done: Done, wanted: Translation) -> Done:
@@ -151,9 +152,11 @@ class Rules:
 
         :param old: what the rule has until then.
         """
+        if not self._fallback or wanted.upcall:
+            return done
 
         def answered(refusal: Refusal | None) -> None:
-            if refusal is None or not refusal.lacking or not self._fallback or wanted.upcall:
+            if refusal is None or not refusal.lacking:
                 done(refusal)
                 return
             reason = SoftwareReason(FLOW_MOD_UNKNOWN.name, f"tc flower: {refusal}")
