@@ -6,7 +6,7 @@ fields that framing itself needs.  What it is for is that no peer can make the a
 unfair:
 
 - A header is judged before what it announces is buffered.
-- A connection has so many messages a turn of the reactor, then others go first.
+- A connection has so many messages a turn of the reactor, and so much time, then others go first.
 - When the receiver cannot go on (its message waits for the hardware), frames that arrive are kept,
   up to a bound, and those that may overtake (echo requests) are offered at once.
 - When the peer does not read its replies, its requests are no longer executed, nor read.
@@ -49,6 +49,9 @@ _TLS_MAJOR: Final = 3
 Tap = Callable[[bytes, bool], None]
 """Sees a frame, and whether we have sent it."""
 
+_LOOK_AT_CLOCK: Final = 5
+"""After how many messages it is seen whether a turn has lasted long enough."""
+
 _HEAD: Final = 64
 """Bytes shown of what is no frame; as many as an error carries."""
 
@@ -90,6 +93,7 @@ class FrameProtocol(Protocol):
         self._waiting_bytes = 0
         self._held = False
         self._turn: IDelayedCall | None = None
+        self._until = 0.0
         self._working = False
         self._replies = ReplyQueue(limits)
         self._guard: IDelayedCall | None = None
@@ -272,6 +276,7 @@ class FrameProtocol(Protocol):
         """One turn's share of what there is to do."""
         self._turn = None
         left = self._limits.messages_per_turn
+        self._until = self._clock.seconds() + self._limits.seconds_per_turn
         self._working = True
         try:
             if not self._replies.overfull():
@@ -334,12 +339,31 @@ class FrameProtocol(Protocol):
                 return self._look_ahead(left)
             if replies.choked and replies.overfull():
                 return left
+            if not left % _LOOK_AT_CLOCK and self._clock.seconds() >= self._until:
+                return 0
         return left
 
     def _look_ahead(self, left: int) -> int:
         """Let those frames overtake that may, and keep the others; returns as :meth:`_deliver`."""
         overtakes = self._receiver.frame_overtakes
+        overtaking = self._receiver.overtaking
+        waiting = self._waiting
         while left and not self._full() and not self._replies.overfull():
+            # Most of what arrives waits: it is taken without a call for each.
+            data, start, last = self._buffer, self._offset, len(self._buffer) - MIN_LENGTH
+            room = self._limits.backlog_frames - len(waiting) if self._longest == MAX_LENGTH else 0
+            first = start
+            while room and start <= last and data[start + 1] not in overtaking:
+                length = data[start + 2] << 8 | data[start + 3]
+                if not MIN_LENGTH <= length <= last + MIN_LENGTH - start:
+                    break
+                waiting.append(data[start : start + length])
+                start += length
+                room -= 1
+            if start > first:
+                self._offset = start
+                self._waiting_bytes += start - first
+                continue
             frame = self._cut_frame()
             if frame is None:
                 break
@@ -349,7 +373,7 @@ class FrameProtocol(Protocol):
                 if self.taps:
                     self._show(frame, False)
             else:
-                self._waiting.append(frame)
+                waiting.append(frame)
                 self._waiting_bytes += len(frame)
         return left
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.python.failure import Failure
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from agent.ofproto.conditions import Condition
 from agent.ofproto.interfaces import IRequester
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 class IFrameReceiver(Interface):
     """Who makes sense of frames.  Called from the reactor's turns only, never re-entered."""
+
+    overtaking: Collection[int] = Attribute(
+        "The types of messages of which :meth:`frame_overtakes` is asked; others never overtake."
+    )
 
     def connection_made(channel: FrameProtocol) -> None:
         """The transport is there.  Frames follow."""

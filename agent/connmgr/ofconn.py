@@ -402,6 +402,8 @@ class OFConn(Speaker):
         """Go on telling what flow monitors see."""
         self.monitors.drained()
 
+    overtaking: frozenset[int] = frozenset((_ECHO_REQUEST, _ECHO_REPLY))
+
     def frame_overtakes(self, frame: bytes) -> bool:
         """Answer echo requests while a message waits, so that slow hardware costs no connection."""
         kind = frame[1]

@@ -20,6 +20,7 @@ class Limits:
     """What one connection may cost.
 
     :ivar messages_per_turn: messages executed, and echo requests answered ahead, in one turn.
+    :ivar seconds_per_turn: after which others go first, however few messages that were.
     :ivar first_frame: bytes of the longest frame before both sides have agreed on a version.
     :ivar read_ahead: bytes to have read beyond what a turn could execute; more than a frame.
     :ivar backlog_bytes: bytes kept behind a message that waits.
@@ -45,6 +46,7 @@ class Limits:
     """
 
     messages_per_turn: int = 50
+    seconds_per_turn: float = 0.005
     first_frame: int = 1024
     read_ahead: int = 0x10000
     backlog_bytes: int = 4 * 1024 * 1024

@@ -101,6 +101,8 @@ class Snoop:
     def drained(self) -> None:
         """There is nothing that would have waited for it."""
 
+    overtaking: frozenset[int] = frozenset()
+
     def frame_overtakes(self, frame: bytes) -> bool:
         """Nothing ever waits."""
         return True

@@ -203,6 +203,8 @@ class FakeReceiver:
         """Count."""
         self.held_up += 1
 
+    overtaking = frozenset((2,))
+
     def frame_overtakes(self, frame: bytes) -> bool:
         """Echo requests do."""
         if frame[1] == 2:

@@ -24,6 +24,22 @@ class FairnessTests(FramingCase):
         self.assertEqual(receiver.frames, sent)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_no_longer_than_a_turn(self) -> None:
+        """Messages that take long are fewer a turn, but some are always executed."""
+        for seconds, each in ((0.002, 5), (0.0008, 10), (1.0, 5)):
+            receiver, peer = self.channel()
+
+            def take(_: bytes, seconds: float = seconds) -> None:
+                self.clock.rightNow += seconds
+
+            receiver.on_frame = take
+            sent = [frame(xid=xid) for xid in range(40)]
+            peer.send_bytes(b"".join(sent))
+            for executed in range(each, 40, each):
+                self.assertEqual(receiver.frames, sent[:executed])
+                self.clock.turn()
+            self.assertEqual(receiver.frames, sent)
+
     def test_more_data_in_a_turn(self) -> None:
         """Data that comes while a turn is due waits for it."""
         receiver, peer = self.channel()
