@@ -170,7 +170,8 @@ def through_driver(rules: Sequence[FakeRule], devices: Sequence[str], read: bool
     reactor: Any = SelectReactor()
     entries = [FakeEntry(name, n, type="netdev") for n, name in enumerate(devices, 1)]
     made = driver.create({"mode": "skip_hw"}, entries, [])
-    host = FakeHost(reactor=reactor)
+    # A bridge of its own: the block of a bridge has its name, and the agent has one, too.
+    host = FakeHost("driver", reactor=reactor)
     made.start(host)
     operations = [FakeOperation.add(rule) for rule in rules]
 
