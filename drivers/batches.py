@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from agent.openflow.errors import FLOW_MOD_UNKNOWN, OpenFlowError
-from drivers.confirm import Asked
 from drivers.interfaces import IOperation
 from drivers.scheduling import Scheduler
 from drivers.window import CostModel, Trial
 
-ON_THEIR_WAY: Final = 1024
+ON_THEIR_WAY: Final = 256
 """Operations that the hardware has at once; the next go when a quarter of them have ended."""
 
 
@@ -47,7 +46,7 @@ class EvenCosts:
 class Batches:
     """See the module.
 
-    :ivar under_way: what the hardware has, by the agent's operation.
+    :ivar under_way: how many operations the hardware has.
     """
 
     def __init__(
@@ -60,17 +59,19 @@ class Batches:
     ) -> None:
         """
         :param policy: one of :data:`drivers.scheduling.POLICIES`.
-        :param hand_over: gives the hardware operations, each of which it completes, once.
+        :param hand_over: gives the hardware operations, each of which is ended by :meth:`end`.
         :param now: seconds.
         :param limit: how many it has at once.
         """
-        self.under_way: dict[IOperation, Asked] = {}
+        self.under_way = 0
         self._scheduler = Scheduler(model, policy)
         self._hand_over = hand_over
         self._now = now
         self._limit = limit
         self._enough = limit - limit // 4
         self._handing_over = False
+        # Where nothing is put in order, what need not wait need not stand in line.
+        self._at_once = policy in ("off", "fifo")
 
     def __len__(self) -> int:
         """How many wait."""
@@ -78,6 +79,11 @@ class Batches:
 
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Operations come from the agent."""
+        room = self._limit - self.under_way
+        if self._at_once and len(operations) <= room and not len(self._scheduler):
+            self.under_way += len(operations)
+            self._hand_over(operations)
+            return
         now = self._now()
         push = self._scheduler.push
         for operation in operations:
@@ -92,29 +98,28 @@ class Batches:
         """Hand nothing over any more."""
         self._scheduler.clear()
 
+    def end(self, operation: IOperation, error: Exception | None = None) -> None:
+        """The hardware has ended an operation, which is complete with that."""
+        self.under_way -= 1
+        operation.complete(error)
+        if self.under_way < self._enough and len(self._scheduler):
+            self._go_on()
+
     def _go_on(self) -> None:
         """Hand over what there is room for."""
         if self._handing_over:
             return
         self._handing_over = True
-        scheduler, under_way = self._scheduler, self.under_way
+        scheduler = self._scheduler
+        pop = scheduler.pop
         try:
-            while len(scheduler) and len(under_way) < self._limit:
-                batch = []
-                for _ in range(min(len(scheduler), self._limit - len(under_way))):
-                    operation, _ = scheduler.pop()
-                    asked = under_way[operation] = Asked(operation, self._heard)
-                    batch.append(asked)
+            while len(scheduler) and self.under_way < self._limit:
+                room = min(len(scheduler), self._limit - self.under_way)
+                batch = [pop()[0] for _ in range(room)]
+                self.under_way += len(batch)
                 self._hand_over(batch)
             left_out, scheduler.left_out = scheduler.left_out, []
         finally:
             self._handing_over = False
         for operation in left_out:
             operation.complete(OpenFlowError(FLOW_MOD_UNKNOWN, "a later one took its place"))
-
-    def _heard(self, asked: Asked, error: Exception | None) -> None:
-        """The hardware has ended one."""
-        del self.under_way[asked.operation]
-        asked.end(error)
-        if len(self.under_way) < self._enough and len(self._scheduler):
-            self._go_on()

@@ -16,6 +16,8 @@ import time
 from struct import Struct
 from typing import Any, Final
 
+from drivers.software.worker import Worker
+
 SIOCGIFFLAGS: Final = 0x8913
 SIOCSIFFLAGS: Final = 0x8914
 SIOCGIFINDEX: Final = 0x8933
@@ -31,6 +33,10 @@ class System:
     def socket(self, family: int, kind: int, protocol: int) -> Any:
         """A socket that does not block and is not inherited."""
         return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+
+    def worker(self, reactor: Any) -> Worker:
+        """Somebody for calls that take long."""
+        return Worker(reactor)
 
     def open(self, path: str) -> int:
         """A descriptor for reading and writing that does not block and is not inherited."""

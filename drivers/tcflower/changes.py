@@ -18,6 +18,7 @@ from typing import Final
 import attrs
 from twisted.logger import Logger
 
+from drivers.interfaces import IOperation
 from drivers.tcflower import found, pack
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
@@ -25,8 +26,8 @@ from drivers.tcflower.netlink import LOST, Answer, Hear, Pipeline, explain
 
 ATTEMPTS: Final = 12
 """How often a request is made whose acknowledgements are lost."""
-ADDING: Final = pack.NLM_F_ACK | pack.NLM_F_CREATE
-REMOVING: Final = pack.NLM_F_ACK | pack.NLM_F_ECHO
+ADDING: Final = pack.NLM_F_CREATE
+REMOVING: Final = pack.NLM_F_ECHO
 
 
 @attrs.frozen
@@ -47,6 +48,8 @@ class Step:
 
 
 Done = Callable[["Refusal | None"], None]
+End = Callable[[IOperation, Exception | None], None]
+"""Completes an operation, with an error or without."""
 
 
 @attrs.frozen
@@ -176,7 +179,7 @@ class Block:
                 self.install(wanted, answer)
 
         sequence = self.pipeline.sequence()
-        request = pack.get_filter(wanted.place, self.number, pack.NLM_F_ACK, sequence)
+        request = pack.get_filter(wanted.place, self.number, 0, sequence)
         self.pipeline.push(sequence, request, answered, hear)
 
     def remove(
@@ -207,7 +210,7 @@ class Block:
         :param place: its chain, pref and handle.
         """
         number = self.number
-        self.request(lambda n: pack.get_filter(place, number, pack.NLM_F_ACK, n), answer, read)
+        self.request(lambda n: pack.get_filter(place, number, 0, n), answer, read)
 
 
 class _Change:

@@ -30,6 +30,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred
@@ -100,6 +101,10 @@ SCHEDULERS: Final = ("fifo", "greedy")
 """Those of :data:`drivers.scheduling.POLICIES` that make a difference here."""
 DEFAULT_TABLES: Final = 16
 DEFAULT_SIZE: Final = 100_000
+
+# Looked up once, for a class of enumerations is slow to tell its members.
+_RULE: Final = Target.RULE
+_DELETE: Final = OperationKind.DELETE
 
 
 def block_of(bridge: str) -> int:
@@ -184,7 +189,11 @@ class TcFlowerDriver(Datapath):
         self._block = block.number
         ports = self._tc_ports
         tables = self.capabilities.tables
-        self._policers = Policers(block, self._flags, host, self._system, self.set_numbered)
+        self._batches = Batches(
+            self._policy, EvenCosts(self._room), self._ask, host.reactor.seconds
+        )
+        end = self._batches.end
+        self._policers = Policers(block, self._flags, host, self._system, self.set_numbered, end)
         meters = self._policers.actions
         self._rules = Rules(
             block,
@@ -197,9 +206,7 @@ class TcFlowerDriver(Datapath):
             self._patience,
             self._cpu,
             self._abilities.fallback,
-        )
-        self._batches = Batches(
-            self._policy, EvenCosts(self._room), self._ask, host.reactor.seconds
+            end,
         )
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
@@ -267,26 +274,30 @@ class TcFlowerDriver(Datapath):
 
     def _room(self, table_id: int) -> int:
         """How many more rules a table takes at least, whatever is on its way."""
-        return self._rules.room(table_id) - len(self._batches.under_way)
+        return self._rules.room(table_id) - self._batches.under_way
 
     def _ask(self, operations: Sequence[IOperation]) -> None:
         """Ask the kernel for what the operations want."""
         for operation in operations:
-            if operation.target is Target.LEFT:
-                self._rules.forget_left(operation)
-            elif operation.target is Target.GROUP:
+            target = operation.target
+            if target is _RULE:
+                if operation.kind is _DELETE:
+                    self._rules.delete(operation)
+                else:
+                    self._rules.set(operation)
+            elif target is Target.GROUP:
                 self._set_group(operation)
-            elif operation.target is Target.METER:
+            elif target is Target.METER:
                 self._policers.submit(operation)
-            elif operation.kind is OperationKind.DELETE:
-                self._rules.delete(operation)
             else:
-                self._rules.set(operation)
+                ended = partial(self._batches.end, operation)
+                self._rules.forget_left(operation.rule.tables, ended)
 
     def _set_group(self, operation: IOperation) -> None:
         self.set_numbered(operation)
         group = None if operation.kind is OperationKind.DELETE else operation.rule
-        self._rules.set_group(operation.rule.group_id, group, operation.complete)
+        ended = partial(self._batches.end, operation)
+        self._rules.set_group(operation.rule.group_id, group, ended)
 
     def port_mod(self, port_no: int, config: int, mask: int) -> PortDesc:
         """Change a port's configuration, and the filters that depend on it.

@@ -189,11 +189,16 @@ class Entries:
 
     def put(self, entry: Entry) -> None:
         """There is a new one."""
-        self._entries[entry.rule.handle] = entry
+        handle = entry.rule.handle
+        self._entries[handle] = entry
         if entry.translation.reason is not None:
-            self.in_software[entry.rule.handle] = entry.translation.reason
+            self.in_software[handle] = entry.translation.reason
         for slot in entry.slots:
-            self._places.setdefault(slot.key[:2], {})[slot.key[2]] = slot
+            chain, pref, number = slot.key
+            there = self._places.get((chain, pref))
+            if there is None:
+                there = self._places[chain, pref] = {}
+            there[number] = slot
 
     def replace(self, old: Entry | None, entry: Entry) -> None:
         """There is one in the place of another."""

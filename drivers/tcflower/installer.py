@@ -123,27 +123,34 @@ class Installer:
         match = rule.match
         slot = Slot(
             (*template.place, handle),
-            lambda: template.filter(handle, cookie, match),
+            partial(template.filter, handle, cookie, match),
             template.uncounted,
             counters_of(rule, wanted),
             flags=self._where,
         )
         entry = Entry(rule, (slot,), wanted)
-
-        def answered(error: int, text: str) -> None:
-            if error == LOST:
-                self._block.change([Step(slot.filter)], told)
-            else:
-                told(Refusal(error, text) if error else None)
-
-        def told(refusal: Refusal | None) -> None:
-            if refusal is None:
-                self.entries.put(entry)
-            done(refusal)
-
-        sequence = self._block.pipeline.sequence()
+        pipeline = self._block.pipeline
+        sequence = pipeline.sequence()
         request = template.pack(sequence, handle, cookie, match.value)
-        self._block.pipeline.push(sequence, request, answered)
+        pipeline.push(sequence, request, partial(self._answered_alike, entry, done))
+
+    def _answered_alike(self, entry: Entry, done: Done, error: int, text: str) -> None:
+        if not error:
+            self.entries.put(entry)
+            done(None)
+        elif error == LOST:
+            self._block.change(
+                [Step(entry.slots[0].filter)],
+                lambda refusal: self._installed_alike(entry, done, refusal),
+            )
+        else:
+            done(Refusal(error, text))
+
+    def _installed_alike(self, entry: Entry, done: Done, refusal: Refusal | None) -> None:
+        """The kernel was asked once more."""
+        if refusal is None:
+            self.entries.put(entry)
+        done(refusal)
 
     def remove(self, entry: Entry, done: Done) -> None:
         """Take a rule's filters away, with what they have counted in the end."""

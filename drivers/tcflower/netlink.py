@@ -2,9 +2,10 @@
 
 A :class:`Pipeline` is a socket for requests that are answered by an acknowledgement.  It sends many
 of them in one call, as long as there is room in the window, and matches what comes back by sequence
-number.  The kernel has carried out a request when the call that sends it returns, so the number of
-requests that a call sends is also for how long the reactor stands still: it is made so small that
-a call takes a few milliseconds, however slow what is behind the kernel is.
+number.  The kernel has carried out a request when the call that sends it returns, which takes
+microseconds, or as long as the hardware behind it does.  So calls that will take a while are made
+in a thread (:mod:`drivers.software.worker`), one after another, while the reactor goes on; the
+number of requests in a call is made so small that even then an answer is not long in coming.
 
 Requests are carried out in order, and of one that fails the kernel always says so.  So of those in
 one call only the last asks for an acknowledgement: with that, all before it are known to be done of
@@ -27,14 +28,15 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import takewhile
+from itertools import islice
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from twisted.internet.defer import Deferred, fail
 
 from drivers.software.reader import Reader
 from drivers.software.system import System
+from drivers.software.worker import Worker
 from drivers.tcflower.dump import attributes
 from drivers.tcflower.pack import HEADER, NLM_F_ACK, ORDER
 from drivers.tcflower.runs import Run, each, runs
@@ -57,8 +59,10 @@ WINDOW: Final = 192
 """Requests on their way at once; some 300 acknowledgements fill the default receive buffer."""
 BATCH: Final = 64
 """Requests in one call, at most."""
-SLOW: Final = 0.004
+SLOW: Final = 0.02
 """Seconds that a call should take, at most."""
+SHORT: Final = 0.0002
+"""Seconds that a call is expected to take for which the way to a thread and back is too far."""
 RECEIVE_BUFFER: Final = 1 << 20
 DATAGRAM: Final = 1 << 16
 READS: Final = 64
@@ -81,6 +85,9 @@ Answer = Callable[[int, str], None]
 
 Hear = Callable[[bytes, int, int], None]
 """Takes a message that belongs to a request: the datagram, where it begins, and its length."""
+
+_Request: TypeAlias = tuple[int, bytes, Answer, Hear | None]
+"""A request in line: its sequence number, itself, and who is told."""
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
@@ -202,8 +209,12 @@ class Pipeline(_Socket):
         self.overrun: Callable[[], object] = lambda: None
         self._window = window
         self._clock = system.clock
+        self._worker: Worker | None = None
+        self._sending = False
         self._batch = float(BATCH)
-        self._waiting: deque[tuple[int, bytes, Answer, Hear | None]] = deque()
+        # What one request takes, as far as is known; at first it may be anything.
+        self._each = SHORT
+        self._waiting: deque[_Request] = deque()
         self._flying: dict[int, tuple[Answer, Hear | None]] = {}
         self._reactor: Any = None
         self._turn: Any = None
@@ -212,9 +223,13 @@ class Pipeline(_Socket):
         """See :class:`_Socket`."""
         super().open(reactor, protocol)
         self._reactor = reactor
+        self._worker = self._system.worker(reactor)
 
     def close(self) -> None:
-        """End; nothing is answered any more."""
+        """End; nothing is answered any more.  A call that is being made is waited for."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
         super().close()
         self._waiting.clear()
         self._flying.clear()
@@ -235,8 +250,8 @@ class Pipeline(_Socket):
     def push(self, sequence: int, request: bytes, answer: Answer, hear: Hear | None = None) -> None:
         """Put a request in line; it is sent after this turn, or when there is room.
 
-        :param sequence: of :meth:`sequence`, in the request, too, which asks for an
-            acknowledgement; it is asked for only where none of a later request tells.
+        :param sequence: of :meth:`sequence`, in the request, too, which need not ask for an
+            acknowledgement: that is done where none of a later request tells.
         :param hear: takes what else the kernel says to it, before it is answered.
         """
         self._waiting.append((sequence, request, answer, hear))
@@ -244,40 +259,59 @@ class Pipeline(_Socket):
 
     def _later(self) -> None:
         """Send something in the next turn of the reactor."""
-        if self._turn is None and self._waiting and self._reader is not None:
+        if self._turn is None and self._waiting and self._worker is not None:
             self._turn = self._reactor.callLater(0, self._flush)
 
     def _flush(self) -> None:
+        """Send what there is room for, unless something is being sent."""
         self._turn = None
-        room = min(int(self._batch), self._window - len(self._flying), len(self._waiting))
-        if room <= 0:
+        waiting, flying = self._waiting, self._flying
+        room = min(int(self._batch), self._window - len(flying), len(waiting))
+        if room <= 0 or self._sending or self._worker is None:
             return
-        waiting = self._waiting
         chosen = [waiting.popleft() for _ in range(room)]
-        begun = self._clock()
-        try:
-            self._socket.send(_joined([request for _, request, _, _ in chosen]))
-        except OSError as error:
-            # Too much at once for the send buffer, or no memory: none of it was carried out.
-            if error.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.EAGAIN) and room > 1:
-                self._batch = max(1.0, room / 2)
-                waiting.extendleft(reversed(chosen))
-                self._later()
-                return
-            for _, _, answer, _ in chosen:
-                answer(error.errno or errno.EIO, "")
-            self._later()
-            return
-        self.sent += room
-        self._pace(self._clock() - begun, room)
-        flying = self._flying
+        # Answers may be read before the call returns.
         for sequence, _, answer, hear in chosen:
             flying[sequence] = answer, hear
+        self._sending = True
+        data = _joined([request for _, request, _, _ in chosen])
+        if self._each * room < SHORT:
+            self._was_sent(self._send(data), chosen)
+        else:
+            self._worker.call(self._send, data).addCallback(self._was_sent, chosen)
+
+    def _send(self, data: bytes) -> tuple[int, float]:
+        """Have the kernel carry requests out; returns an error number or 0, and the seconds."""
+        begun = self._clock()
+        try:
+            self._socket.send(data)
+        except OSError as error:
+            return error.errno or errno.EIO, 0.0
+        return 0, self._clock() - begun
+
+    def _was_sent(self, result: tuple[int, float], chosen: list[_Request]) -> None:
+        """The call has returned."""
+        self._sending = False
+        error, seconds = result
+        if not error:
+            self.sent += len(chosen)
+            self._pace(seconds, len(chosen))
+        else:
+            # None of it was carried out, but what was thought lost was asked for anew.
+            chosen = [one for one in chosen if self._flying.pop(one[0], None) is not None]
+            if error in (errno.EMSGSIZE, errno.ENOBUFS, errno.EAGAIN) and len(chosen) > 1:
+                # Too much at once for the send buffer, or no memory.
+                self._batch = max(1.0, len(chosen) / 2)
+                self._waiting.extendleft(reversed(chosen))
+            else:
+                for _, _, answer, _ in chosen:
+                    answer(error, "")
         self._later()
 
     def _pace(self, seconds: float, room: int) -> None:
         """Send as many at once as take :data:`SLOW`."""
-        fitting = SLOW * room / seconds if seconds > 0 else BATCH
+        self._each = seconds / room
+        fitting = SLOW / self._each if seconds > 0 else BATCH
         self._batch = min(float(BATCH), max(1.0, (self._batch + fitting) / 2))
 
     def _read(self) -> None:
@@ -300,8 +334,8 @@ class Pipeline(_Socket):
 
         :param whole: whether nothing was lost, so that nothing was said of what was done.
         """
-        flying = self._flying
         for kind, flags, sequence, at, length in messages(data):
+            flying = self._flying
             if kind != NLMSG_ERROR:
                 about = flying.get(sequence)
                 if about is not None and about[1] is not None:
@@ -310,11 +344,27 @@ class Pipeline(_Socket):
             if sequence not in flying:
                 continue
             if whole:
-                for earlier in list(takewhile(sequence.__ne__, flying)):
-                    flying.pop(earlier, _NOBODY)[0](0, "")
+                self._done_before(sequence)
             error = _error.unpack_from(data, at + HEADER.size)[0]
             text = extended(data, flags, at, length) if error or flags else ""
-            flying.pop(sequence, _NOBODY)[0](-error, text)
+            self._flying.pop(sequence, _NOBODY)[0](-error, text)
+
+    def _done_before(self, sequence: int) -> None:
+        """All requests before one that is answered now were carried out."""
+        flying = self._flying
+        answers = []
+        for number, told in flying.items():
+            if number == sequence:
+                break
+            answers.append(told[0])
+        if not answers:
+            return
+        rest = islice(flying.items(), len(answers), None)
+        self._flying = dict(rest)
+        for answer in answers:
+            # One of them may have closed this.
+            if self._worker is not None:
+                answer(0, "")
 
     def _overrun(self) -> None:
         """Acknowledgements were lost: those that do not lie in the buffer."""
@@ -344,12 +394,10 @@ _NOBODY: Final[tuple[Answer, None]] = (lambda error, text: None), None
 
 def _joined(requests: list[bytes]) -> bytes:
     """Requests for one call, of which the last asks for an acknowledgement."""
-    joined = bytearray().join(requests)
-    at = _FLAGS
-    for request in requests[:-1]:
-        joined[at] &= ~NLM_F_ACK & 0xFF
-        at += len(request)
-    return bytes(joined)
+    last = bytearray(requests[-1])
+    last[_FLAGS] |= NLM_F_ACK
+    requests[-1] = bytes(last)
+    return b"".join(requests)
 
 
 def _closed() -> OSError:

@@ -24,7 +24,7 @@ from drivers.interfaces import Entry, IDriverHost, IMeter, IOperation, Operation
 from drivers.software.system import System
 from drivers.tcflower import shared
 from drivers.tcflower.actions import Police, Policer
-from drivers.tcflower.changes import Block
+from drivers.tcflower.changes import Block, End
 from drivers.tcflower.filters import FilterFlags
 from drivers.tcflower.meters import police_of
 from drivers.tcflower.netlink import explain
@@ -87,11 +87,13 @@ class Policers:
         host: IDriverHost,
         system: System,
         done: Callable[[IOperation], None],
+        end: End,
     ) -> None:
         """Begin without any.
 
         :param flags: of all filters.
         :param done: told of each operation that the kernel has carried out, before it is complete.
+        :param end: completes operations.
         """
         self.actions: dict[int, Policer] = {}
         self._block = block
@@ -99,6 +101,7 @@ class Policers:
         self._host = host
         self._system = system
         self._done = done
+        self._end = end
         self._meters: dict[int, _Meter] = {}
         self._left: dict[int, int] = {}
         # All who have police actions share the numbers: begin where others hardly do.
@@ -167,7 +170,7 @@ class Policers:
         try:
             police = police_of(meter, index or 0)
         except OpenFlowError as error:
-            operation.complete(error)
+            self._end(operation, error)
             return
         if there is not None:
             self._look(there)
@@ -189,11 +192,11 @@ class Policers:
             if error == errno.EEXIST and not replace:
                 self._whose(police.index, known)
             elif error:
-                operation.complete(_refused(error, text))
+                self._end(operation, _refused(error, text))
             else:
                 self._was_put(meter, police.index)
                 self._done(operation)
-                operation.complete()
+                self._end(operation, None)
 
         def known(owner: bytes) -> None:
             if owner == cookie:
@@ -233,7 +236,7 @@ class Policers:
         number = operation.rule.meter_id
         there = self._meters.get(number)
         if there is None:
-            operation.complete()
+            self._end(operation, None)
             return
 
         def answered(error: int, text: str) -> None:
@@ -243,9 +246,9 @@ class Policers:
             elif error in (0, errno.ENOENT):
                 del self._meters[number], self.actions[number]
                 self._done(operation)
-                operation.complete()
+                self._end(operation, None)
             else:
-                operation.complete(_refused(error, text))
+                self._end(operation, _refused(error, text))
 
         self._block.ask(partial(shared.delete, KIND, there.index), answered)
 

@@ -136,7 +136,9 @@ class Probe:
         :raises TcError: when the kernel does not take one.
         """
         for one in filters:
-            self._need("have a flower filter", pack.new_filter(one, block, ADDING, 1))
+            self._need(
+                "have a flower filter", pack.new_filter(one, block, ADDING | pack.NLM_F_ACK, 1)
+            )
 
     def _need(self, what: str, request: bytes) -> None:
         error, text = self.ask(request)

@@ -8,7 +8,7 @@ what is there; a rule of which nothing comes any more is degraded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from drivers.abilities import SoftwareReason
 from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapabilities
 from drivers.tcflower import pack
 from drivers.tcflower.actions import Policer
-from drivers.tcflower.changes import ADDING, Block, Done, Refusal
+from drivers.tcflower.changes import ADDING, Block, Done, End, Refusal
 from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
@@ -64,6 +64,7 @@ class Rules:
         patience: float,
         cpu: Cpu | None,
         fallback: bool,
+        end: End,
     ) -> None:
         """Begin without any, with the ports as they are.
 
@@ -71,6 +72,7 @@ class Rules:
         :param patience: seconds from the first rule until what is left of an earlier run goes.
         :param cpu: by what packets come to the software; None: none do.
         :param fallback: whether the software executes what flower cannot express.
+        :param end: completes operations.
         """
         self.installer = Installer(block, flags, host.now)
         self.refused = 0
@@ -78,6 +80,7 @@ class Rules:
         self._ports = ports
         self._cpu = cpu
         self._fallback = fallback
+        self._ended = end
         self._upcall = dropped if cpu is None else to_software
         self._tables = tables
         self._sizes = {table.table_id: table.max_entries for table in sizes}
@@ -114,27 +117,24 @@ class Rules:
     def set(self, operation: IOperation) -> None:
         """Have a rule as it shall be."""
         rule = operation.rule
-        if not self.turns.begin(rule.handle, partial(self.set, operation)):
+        if not self.turns.begin(rule.handle, self.set, operation):
             return
         old = self._entries.get(rule.handle)
-        table = self._tables[rule.table_id]
-        former = None if old is None else old.rule
-        done = partial(self._was_set, operation, former, self._view)
+        done = partial(self._was_set, operation, old, self._view)
         if old is None:
+            table = self._tables[rule.table_id]
             if table.count >= self._sizes[rule.table_id]:
                 self._end(operation, OpenFlowError(TABLE_FULL, f"{table.count} rules"))
                 return
             if self.installer.left:
                 # It may claim something of that, and is not to be made blindly.
                 self._wait_for_claims()
-                known = None
             else:
                 known = self._templates.find(rule)
-            if known is not None:
-                self.installer.install_alike(
-                    rule, *known, self._or_software(rule, old, done, known[1])
-                )
-                return
+                if known is not None:
+                    answered = self._or_software(rule, old, done, known[1])
+                    self.installer.install_alike(rule, *known, answered)
+                    return
         try:
             wanted = self.translate(rule)
         except OpenFlowError as error:
@@ -175,18 +175,19 @@ class Rules:
         return answered
 
     def _was_set(
-        self, operation: IOperation, former: IRule | None, view: View, refusal: Refusal | None
+        self, operation: IOperation, former: Entry | None, view: View, refusal: Refusal | None
     ) -> None:
         """The filters of a rule are there or not.
 
+        :param former: what it had before.
         :param view: what it was translated with.
         """
         rule = operation.rule
         if refusal is None:
             self._tables[rule.table_id].put(rule)
             self._right(rule.handle)
-            entry = self._entries.get(rule.handle)
-            if entry is None or view is self._view:
+            entry = None if view is self._view else self._entries.get(rule.handle)
+            if entry is None:
                 self._end(operation)
             else:
                 # Something has changed meanwhile.
@@ -195,14 +196,14 @@ class Rules:
         self.refused += 1
         if refusal.broken:
             if former is not None:
-                self._refused(former.handle, refusal)
+                self._refused(former.rule.handle, refusal)
             self._block.doubt()
         self._end(operation, OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}"))
 
     def delete(self, operation: IOperation) -> None:
         """Have a rule no more."""
         rule = operation.rule
-        if not self.turns.begin(rule.handle, partial(self.delete, operation)):
+        if not self.turns.begin(rule.handle, self.delete, operation):
             return
         entry = self._entries.get(rule.handle)
         if entry is None:
@@ -222,7 +223,7 @@ class Rules:
 
     def _end(self, operation: IOperation, error: OpenFlowError | None = None) -> None:
         self.turns.end(operation.rule.handle)
-        operation.complete(error)
+        self._ended(operation, error)
 
     def set_group(self, number: int, group: IGroup | None, done: Callable[[], None]) -> None:
         """Have a group as it shall be, and the rules that lead there.
@@ -336,7 +337,7 @@ class Rules:
 
     def _again(self, handle: int, ready: Callable[[], None]) -> None:
         """Translate a rule again when nothing else is done to it, if it is still there then."""
-        if not self.turns.begin(handle, partial(self._again, handle, ready)):
+        if not self.turns.begin(handle, self._again, handle, ready):
             return
 
         def renewed() -> None:
@@ -406,9 +407,9 @@ class Rules:
                 count=len(left),
             )
 
-    def forget_left(self, operation: IOperation) -> None:
+    def forget_left(self, tables: Collection[int], done: Callable[[], None]) -> None:
         """Have it no more: see :class:`drivers.abilities.ILeftovers`."""
-        self._remove_left(self.installer.left.of_tables(operation.rule.tables), operation.complete)
+        self._remove_left(self.installer.left.of_tables(tables), done)
 
     def _wait_for_claims(self) -> None:
         """A controller has begun to fill the tables: what it does not ask for soon shall go."""
@@ -452,7 +453,7 @@ class Rules:
 
         :param done: told of it by its handle, and whether it is right then, or no rule any more.
         """
-        if not self.turns.begin(handle, partial(self.put_back, handle, done)):
+        if not self.turns.begin(handle, self.put_back, handle, done):
             return
 
         def ended() -> None:

@@ -2,7 +2,7 @@
 
 Most rules of a switch are of few kinds: the same fields matched, the same actions, and other
 addresses and ports.  A :class:`Template` is the request for the filter of such a rule with holes in
-it, which one ``struct`` fills: with the sequence number, the handle, the cookie, and pieces of the
+it, which are filled at once: with the sequence number, the handle, the cookie, and pieces of the
 rule's flow key, for in a flow key a field is bytes in the order of the network, as in a request.
 
 A template is made of a rule that was translated; of translation it knows only which keys are copies
@@ -16,7 +16,9 @@ Performance-critical: :meth:`Template.pack` is run for each such rule.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import reduce
+from operator import itemgetter
 from struct import Struct
 from typing import Final
 
@@ -75,6 +77,7 @@ MAX_TEMPLATES: Final = 4096
 """How many kinds of rules are remembered."""
 _SEQUENCE: Final = 8
 _HANDLE: Final = 24
+_numbers: Final = Struct("=II").pack
 
 
 def plain(rule: IRule) -> bool:
@@ -119,41 +122,29 @@ class Template:
         self._model = model
         self._names = [key.name for key in model.keys if key.name in COPIED]
         request = pack.new_filter(model, block, ADDING, 0)
-        holes = self._holes(request)
-        form = "="
+        holes = sorted(self._holes(request))
+        form = b""
         at = 0
-        self._constants: list[bytes] = []
-        order = sorted(holes)
-        for start in order:
-            end, _ = holes[start]
-            size = end - start
-            form += f"{start - at}s" + ("I" if start <= _HANDLE else f"{size}s")
-            self._constants.append(request[at:start])
+        for start, end, _ in holes:
+            form += request[at:start].replace(b"%", b"%%") + b"%b"
             at = end
-        form += f"{len(request) - at}s"
-        self._constants.append(request[at:])
-        self._pack = Struct(form).pack
-        slices = [holes[start][1] for start in order[2:]]
-        # The cookie is a hole without a piece of the key.
-        self._pieces = slices
+        self._form = form + request[at:].replace(b"%", b"%%")
+        self._pieces = itemgetter(*(piece for _, _, piece in holes))
 
-    def _holes(self, request: bytes) -> dict[int, tuple[int, slice | None]]:
-        """Where something is put: from where to where, and which bytes of the flow key."""
-        holes: dict[int, tuple[int, slice | None]] = {
-            _SEQUENCE: (_SEQUENCE + 4, None),
-            _HANDLE: (_HANDLE + 4, None),
-        }
+    def _holes(self, request: bytes) -> Iterator[tuple[int, int, slice]]:
+        """Where something is put: from where to where, and which piece of :meth:`pack`'s data."""
+        yield _SEQUENCE, _SEQUENCE + 4, slice(KEY_BYTES, KEY_BYTES + 4)
+        yield _HANDLE, _HANDLE + 4, slice(KEY_BYTES + 4, KEY_BYTES + 8)
         top = {number: span for number, *span in attributes(request, pack.FIRST, len(request))}
         flower = {number: span for number, *span in attributes(request, *top[pack.OPTIONS])}
         for name in self._names:
             start, end = flower[KEYS[name].attr]
             last = KEY_BYTES - COPIED[name].shift // 8
-            holes[start] = end, slice(last - KEYS[name].size, last)
+            yield start, end, slice(last - KEYS[name].size, last)
         first = {n: span for n, *span in attributes(request, *flower[pack.FLOWER_ACT])}[1]
         action = {number: span for number, *span in attributes(request, *first)}
         start, end = action[pack.ACT_COOKIE]
-        holes[start] = end, None
-        return holes
+        yield start, end, slice(KEY_BYTES + 8, KEY_BYTES + 8 + MAX_COOKIE)
 
     def fits(self, mask: int) -> bool:
         """Whether all that such a mask leaves open is put somewhere."""
@@ -165,16 +156,9 @@ class Template:
 
         :param value: of its match.
         """
-        key = value.to_bytes(KEY_BYTES, "big")
-        constants = self._constants
-        filled: list[bytes | int] = [constants[0], sequence, constants[1], handle]
-        place = 2
-        for piece in self._pieces:
-            filled.append(constants[place])
-            filled.append(cookie if piece is None else key[piece])
-            place += 1
-        filled.append(constants[place])
-        return self._pack(*filled)
+        data = value.to_bytes(KEY_BYTES, "big") + _numbers(sequence, handle) + cookie
+        filled: bytes = self._form % self._pieces(data)
+        return filled
 
     def filter(self, handle: int, cookie: bytes, match: Match) -> Filter:
         """The filter itself."""
@@ -195,12 +179,13 @@ class Templates:
         """
         self._block = block
         self._flags = flags
-        self._known: dict[tuple[int, ...], tuple[Template, Translation, Instructions]] = {}
+        self._known: dict[tuple[int, ...], tuple[Template, Translation]] = {}
+        # What is in a key by its identity is kept, so that this stays its own.
+        self._kept: dict[int, Instructions] = {}
 
     def find(self, rule: IRule) -> tuple[Template, Translation] | None:
         """The template for rules like this, and what that rule was which it was made of."""
-        known = self._known.get(_shape(rule))
-        return None if known is None else known[:2]
+        return self._known.get(_shape(rule))
 
     def learn(self, rule: IRule, wanted: Translation) -> None:
         """Take down how a rule was done, for those that are alike."""
@@ -211,13 +196,14 @@ class Templates:
         template = Template(model, self._block.number)
         if template.fits(rule.match.mask):
             if len(self._known) >= MAX_TEMPLATES:
-                self._known.clear()
-            # The instructions are kept, so that their identity stays theirs.
-            self._known[_shape(rule)] = template, wanted, rule.instructions
+                self.clear()
+            self._known[_shape(rule)] = template, wanted
+            self._kept[id(rule.instructions)] = rule.instructions
 
     def clear(self) -> None:
         """What was translated with another view holds no more."""
         self._known.clear()
+        self._kept.clear()
 
 
 def _shape(rule: IRule) -> tuple[int, ...]:

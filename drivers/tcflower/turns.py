@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 
 class Turns:
@@ -18,21 +19,24 @@ class Turns:
         self._busy: set[int] = set()
         self._waiting: dict[int, deque[Callable[[], object]]] = {}
 
-    def begin(self, handle: int, again: Callable[[], object]) -> bool:
+    def begin(self, handle: int, again: Callable[..., object], *arguments: object) -> bool:
         """Begin a change, if nothing else is being done to the rule.
 
-        :param again: otherwise called when it may begin.
+        :param again: otherwise called with the arguments when it may begin.
         :returns: whether it has begun; then there is an :meth:`end` to it.
         """
-        if handle in self._busy:
-            self._waiting.setdefault(handle, deque()).append(again)
+        busy = self._busy
+        if handle in busy:
+            self._waiting.setdefault(handle, deque()).append(partial(again, *arguments))
             return False
-        self._busy.add(handle)
+        busy.add(handle)
         return True
 
     def end(self, handle: int) -> None:
         """A change has ended, and the next may begin."""
         self._busy.remove(handle)
+        if not self._waiting:
+            return
         waiting = self._waiting.get(handle)
         # What begins may end at once.
         while waiting and handle not in self._busy:

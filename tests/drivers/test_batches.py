@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ class BatchesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Nothing is on its way."""
-        self.asked: list[list[IOperation]] = []
+        self.asked: list[list[Any]] = []
 
     def make(self, policy: str = "fifo", room: int = 1000) -> Batches:
         """What is tested."""
@@ -46,20 +47,21 @@ class BatchesTests(SynchronousTestCase):
         operations = self.add(*range(20))
         batches.submit(operations)
         self.assertEqual(self.priorities(), [list(range(8))])
-        self.assertEqual((len(batches), len(batches.under_way)), (12, 8))
+        self.assertEqual((len(batches), batches.under_way), (12, 8))
         for asked in self.asked[0][:2]:
-            asked.complete()
+            batches.end(asked)
         self.assertEqual(len(self.asked), 1)
-        self.asked[0][2].complete()
+        batches.end(self.asked[0][2])
         self.assertEqual(self.priorities()[1:], [[8, 9, 10]])
         self.assertEqual([len(one.completions) for one in operations[:4]], [1, 1, 1, 0])
 
     def test_errors(self) -> None:
         """What the hardware refuses is refused."""
         (operation,) = self.add(1)
-        self.make().submit([operation])
+        batches = self.make()
+        batches.submit([operation])
         error = ValueError("no")
-        self.asked[0][0].complete(error)
+        batches.end(self.asked[0][0], error)
         self.assertEqual(operation.completions, [error])
 
     def test_at_once(self) -> None:
@@ -70,9 +72,10 @@ class BatchesTests(SynchronousTestCase):
         def hand_over(batch: Sequence[IOperation]) -> None:
             for operation in batch:
                 done.append(operation.rule.priority)
-                operation.complete()
+                batches.end(operation)
 
-        Batches("fifo", EvenCosts(lambda _: 0), hand_over, lambda: 0.0, LIMIT).submit(operations)
+        batches = Batches("fifo", EvenCosts(lambda _: 0), hand_over, lambda: 0.0, LIMIT)
+        batches.submit(operations)
         self.assertEqual(done, list(range(5000)))
         self.assertEqual({len(one.completions) for one in operations}, {1})
 
@@ -85,7 +88,7 @@ class BatchesTests(SynchronousTestCase):
             batches.submit(self.add(*range(100, 100 + LIMIT)))
             batches.submit(self.add(1, 3, 2))
             for asked in list(self.asked[0]):
-                asked.complete()
+                batches.end(asked)
             after = [one for batch in self.priorities()[1:] for one in batch]
             self.assertEqual(after, order)
 
@@ -96,7 +99,7 @@ class BatchesTests(SynchronousTestCase):
         batches.submit(operations)
         self.assertEqual(batches.recall(operations[6:]), set(operations[8:]))
         for asked in list(self.asked[0]):
-            asked.complete()
+            batches.end(asked)
         self.assertEqual(len(self.asked), 1)
         self.assertEqual([len(one.completions) for one in operations], [1] * 8 + [0] * 2)
 
@@ -108,7 +111,7 @@ class BatchesTests(SynchronousTestCase):
         first, second = FakeOperation.add(rule), FakeOperation.delete(rule)
         batches.submit([first, second])
         for asked in list(self.asked[0]):
-            asked.complete()
+            batches.end(asked)
         (error,) = first.completions
         self.assertIn("a later one took its place", str(error))
         self.assertEqual([one.kind for one in self.asked[-1]], [second.kind])
@@ -119,7 +122,7 @@ class BatchesTests(SynchronousTestCase):
         batches.submit(self.add(*range(10)))
         batches.clear()
         for asked in list(self.asked[0]):
-            asked.complete()
+            batches.end(asked)
         self.assertEqual(len(self.asked), 1)
 
     @given(
@@ -147,8 +150,9 @@ class BatchesTests(SynchronousTestCase):
             if waiting and random.random() < 0.5:
                 batches.submit([waiting.pop(0)])
             elif batches.under_way:
-                random.choice(list(batches.under_way.values())).complete()
-            self.assertLessEqual(len(batches.under_way), LIMIT)
+                given = [one for batch in self.asked for one in batch]
+                batches.end(random.choice([one for one in given if not one.done]))
+            self.assertLessEqual(batches.under_way, LIMIT)
         asked = [one for batch in self.asked for one in batch]
         self.assertEqual(len(asked), len({id(one) for one in asked}))
         self.assertEqual({len(one.completions) for one in operations} - {1}, set())

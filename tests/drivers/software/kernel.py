@@ -10,11 +10,13 @@ import errno
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
 import attrs
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from twisted.internet.defer import Deferred
 
 from drivers.software import link, netdev, offload, tap
 from drivers.software.system import SIOCGIFFLAGS, SIOCGIFINDEX, SIOCSIFFLAGS, System
@@ -197,6 +199,31 @@ class FakeTap(FakeDescriptor):
             self.kernel.remove(self.device.name)
 
 
+class FakeWorker:
+    """Makes calls at once, and says what they return in the next turn of the reactor."""
+
+    def __init__(self, kernel: FakeKernel, reactor: Any) -> None:
+        self._kernel = kernel
+        self._reactor = reactor
+        self._telling: list[Any] = []
+
+    def call(self, function: Callable[..., object], *arguments: object) -> Deferred[object]:
+        """See :class:`drivers.software.worker.Worker`."""
+        self._kernel.threaded += 1
+        done: Deferred[object] = Deferred()
+        self._telling.append(self._reactor.callLater(0, self._tell, done, function(*arguments)))
+        return done
+
+    def _tell(self, done: Deferred[object], result: object) -> None:
+        del self._telling[0]
+        done.callback(result)
+
+    def stop(self) -> None:
+        """See :class:`drivers.software.worker.Worker`."""
+        for telling in self._telling:
+            telling.cancel()
+
+
 class FakeKernel(System):
     """A kernel.
 
@@ -206,7 +233,8 @@ class FakeKernel(System):
     :ivar unknown_options: socket options that it does not know.
     :ivar no_netlink: whether netlink is refused.
     :ivar questions: how often it was asked for a device.
-    :ivar seconds: what time it is.
+    :ivar seconds: what its clock shows.
+    :ivar threaded: how many calls were made beside the reactor.
     """
 
     def __init__(self) -> None:
@@ -217,10 +245,19 @@ class FakeKernel(System):
         self.no_netlink = False
         self.questions = 0
         self.seconds = 0.0
+        self.threaded = 0
         self._indexes = 10
         self._numbers = 100
 
     # What the ports call.
+
+    def clock(self) -> float:
+        """See :class:`drivers.software.system.System`."""
+        return self.seconds
+
+    def worker(self, reactor: Any) -> Any:
+        """See :class:`drivers.software.system.System`."""
+        return FakeWorker(self, reactor)
 
     def register(self, descriptor: FakeDescriptor) -> int:
         """A number for a new descriptor."""
@@ -299,10 +336,6 @@ class FakeKernel(System):
         if settings is None:
             raise error(errno.EOPNOTSUPP)
         return settings
-
-    def clock(self) -> float:
-        """See :class:`drivers.software.system.System`."""
-        return self.seconds
 
     # What becomes of devices.
 

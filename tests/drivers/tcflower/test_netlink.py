@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +16,7 @@ from drivers.tcflower import pack, qdisc
 from drivers.tcflower.actions import SHOT, Gact
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
-from drivers.tcflower.netlink import BATCH, LOST, WINDOW, Dumper, Pipeline, explain, messages
+from drivers.tcflower.netlink import BATCH, LOST, SHORT, WINDOW, Dumper, Pipeline, explain, messages
 from drivers.tcflower.runs import each
 from tests.drivers.software.kernel import error
 from tests.drivers.tcflower.kernel import FakeTcKernel
@@ -58,7 +61,7 @@ class NetlinkCase(SynchronousTestCase):
         for number in numbers:
             wanted = Filter.of(0, 1, (Gact(SHOT),), eth_type=0x800, ipv4_dst=number)
             wanted = attrs.evolve(wanted, handle=number, cookie=b"c%d" % number)
-            self.ask(pack.new_filter(wanted, BLOCK, pack.NLM_F_ACK | pack.NLM_F_CREATE, 0))
+            self.ask(pack.new_filter(wanted, BLOCK, pack.NLM_F_CREATE, 0))
 
     def pump(self) -> None:
         """Be the reactor until there is nothing more to do."""
@@ -149,7 +152,7 @@ class PipelineTests(NetlinkCase):
 
         def slow(data: bytes) -> int:
             sizes.append(sum(1 for _ in messages(data)))
-            self.kernel.seconds += 0.001 * sizes[-1] * self.slowness
+            self.kernel.seconds += 0.005 * sizes[-1] * self.slowness
             done: int = send(data)
             return done
 
@@ -162,6 +165,88 @@ class PipelineTests(NetlinkCase):
         self.add(*range(201, 801))
         self.pump()
         self.assertGreater(max(sizes[-12:]), 60)
+
+    def hold_calls(self) -> list[Callable[[], None]]:
+        """Have calls return when the test says so, after they were made: those that were."""
+        returns: list[Callable[[], None]] = []
+
+        def call(function: Callable[..., object], *arguments: object) -> Deferred[object]:
+            done: Deferred[object] = Deferred()
+            returns.append(partial(done.callback, function(*arguments)))
+            return done
+
+        self.patch(self.pipeline._worker, "call", call)
+        return returns
+
+    def slow_down(self, seconds: float) -> Any:
+        """Have each request take so many seconds from now on; returns the socket."""
+        netlink: Any = next(iter(self.kernel.descriptors.values()))
+        send = netlink.send
+
+        def slow(data: bytes) -> int:
+            self.kernel.seconds += seconds * sum(1 for _ in messages(data))
+            done: int = send(data)
+            return done
+
+        netlink.send = slow
+        self.add(1)
+        self.pump()
+        self.answers.clear()
+        return netlink
+
+    def test_beside_the_reactor(self) -> None:
+        """Calls that will take a while are made in a thread, others at once."""
+        for seconds, threaded in ((0.0, 0), (SHORT / 2, 2)):
+            self.slow_down(seconds)
+            before = self.kernel.threaded
+            self.add(*range(2, 101))
+            self.pump()
+            self.assertEqual(self.kernel.threaded - before, threaded)
+            self.assertEqual(self.answers, [(0, "")] * 99)
+
+    def test_answered_before_it_returns(self) -> None:
+        """What the kernel says counts before we know that the call has returned, and nothing is
+        sent until then."""
+        self.slow_down(SHORT)
+        returns = self.hold_calls()
+        self.add(2, 3)
+        self.pump()
+        self.assertEqual(self.answers, [(0, "")] * 2)
+        self.add(4)
+        self.pump()
+        self.assertEqual((len(self.answers), len(returns)), (2, 1))
+        returns[0]()
+        self.pump()
+        self.assertEqual((len(self.answers), len(returns)), (3, 2))
+
+    def test_lost_while_sending(self) -> None:
+        """What is lost while a call is being made is lost, and what the call itself could not send
+        is not sent again by us, too."""
+        netlink = self.slow_down(SHORT)
+
+        def refuse(data: bytes) -> int:
+            netlink.queue.append(error(errno.ENOBUFS))
+            raise error(errno.EMSGSIZE)
+
+        send, netlink.send = netlink.send, refuse
+        returns = self.hold_calls()
+        self.add(2, 3, 4)
+        self.pump()
+        self.assertEqual(self.answers, [(LOST, "")] * 3)
+        netlink.send = send
+        returns[0]()
+        self.pump()
+        self.assertEqual([key[2] for key in self.kernel.blocks[BLOCK]], [1])
+        self.assertEqual(len(self.answers), 3)
+
+    def test_closed_while_sending(self) -> None:
+        """After it was closed nothing comes of a call that was being made."""
+        self.slow_down(SHORT)
+        self.add(2, 3)
+        self.reactor.advance(0)
+        self.pipeline.close()
+        self.pump()
+        self.assertEqual(self.answers, [])
 
     def test_not_sent(self) -> None:
         """What the socket does not take at all is answered with its error."""
