@@ -41,6 +41,7 @@ class Devices:
         self._dumper = dumper
         self._system = system
         self._bound: set[int] = set()
+        self._made: set[int] = set()
         self._told: Callable[[], object] = lambda: None
 
     def has(self, index: int) -> bool:
@@ -60,7 +61,7 @@ class Devices:
         probe = Probe(self._system)
         try:
             there = [(port.name, port.ifindex) for port in self._ports if port.ifindex]
-            probe.take_over(there, self._block.number, keep)
+            probe.take_over(there, self._block.number, keep, self._made)
             self._bound = {index for _, index in there}
             if self._bound:
                 left = Left(probe.filters(self._block.number))
@@ -88,14 +89,21 @@ class Devices:
         for port in self._ports:
             port.moved = lambda port: None
             port.turned = lambda: None
-        if not keep and self._bound:
+        if not keep:
+            self._release(self._bound)
+        self._bound.clear()
+
+    def give_up(self) -> None:
+        """Leave the devices as they were before :meth:`take_over`, for there will be no bridge."""
+        self._release(self._made)
+
+    def _release(self, indexes: set[int]) -> None:
+        if indexes:
             probe = Probe(self._system)
             try:
-                for index in sorted(self._bound):
-                    probe.ask(qdisc.unbind(index, 1))
+                probe.release(indexes)
             finally:
                 probe.close()
-        self._bound.clear()
 
     def _moved(self, port: TcPort) -> None:
         """A port's device is there now, or is gone."""

@@ -236,6 +236,7 @@ class TcFlowerDriver(Datapath):
             )
         except BaseException:
             self._close()
+            self._devices.give_up()
             super().stop()
             raise
         block.doubt = self._requests.overrun = lambda: self._guard.suspect(None)

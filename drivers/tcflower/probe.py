@@ -93,11 +93,14 @@ class Probe:
         number; 0: one that it does not share."""
         return dict(filter(None, (qdisc_of(*message) for message in self.dump(qdisc.dump(1)))))
 
-    def take_over(self, ports: Sequence[tuple[str, int]], block: int, keep: bool) -> None:
+    def take_over(
+        self, ports: Sequence[tuple[str, int]], block: int, keep: bool, made: set[int]
+    ) -> None:
         """Give each device a clsact qdisc of the block.
 
         :param ports: the names and numbers of devices.
         :param keep: whether what an earlier run has left on them stays.
+        :param made: takes the numbers of those that have it only now.
         :raises TcError: when that cannot be done; then nothing was changed but what is ours.
         """
         there = self.blocks()
@@ -116,6 +119,12 @@ class Probe:
         for name, index in ports:
             if index not in kept:
                 self._need(f"share the ingress of device {name}", qdisc.bind(index, block, 1))
+                made.add(index)
+
+    def release(self, indexes: Iterable[int]) -> None:
+        """Take the clsact qdiscs of devices away, if they are there."""
+        for index in sorted(indexes):
+            self.ask(qdisc.unbind(index, 1))
 
     def filters(self, block: int) -> list[Found]:
         """The filters of a block that are its agent's own; none if there is no such block."""

@@ -18,7 +18,10 @@ from drivers.interfaces import OptionError
 from drivers.plugin import DriverFactory
 from drivers.software import link, system
 from drivers.software.port import NO_FLOOD, PORT_DOWN
+from drivers.tcflower import pack
+from drivers.tcflower.driver import block_of
 from drivers.tcflower.places import FREE_CHAINS, LAST, UPCALL_CHAIN, place
+from drivers.tcflower.qdisc import RTM_NEWQDISC
 from drivers.testing import (
     DriverContractTests,
     FakeEntry,
@@ -95,10 +98,30 @@ class HostTests(TcFlowerHarness, SynchronousTestCase):
         self.assertEqual(self.kernel.descriptors, {})
 
     def test_no_flower(self) -> None:
-        """Nor without the classifier."""
+        """Nor without the classifier; the devices are as they were."""
         self.kernel.refuse = lambda key: (errno.ENOENT, "TC classifier not found")
         error = self.assertRaises(OSError, self.started)
         self.assertIn("cls_flower", str(error))
+        self.assertEqual(self.kernel.qdiscs, {})
+
+    def test_no_second_device(self) -> None:
+        """Nor where one of the devices cannot be had; what an earlier run has left stays."""
+        tc = self.kernel.tc
+        first, second = (self.kernel.devices[name].index for name in ("eth1", "eth2"))
+
+        def refuse(kind: int, flags: int, message: bytes) -> tuple[int, str]:
+            if kind == RTM_NEWQDISC and pack.TCMSG.unpack_from(message, 16)[1] == second:
+                return errno.EINVAL, "no"
+            return tc(kind, flags, message)
+
+        self.kernel.tc = refuse  # type: ignore[method-assign]
+        error = self.assertRaises(OSError, ContractHarness.started, self)
+        self.assertIn("eth2", str(error))
+        self.assertEqual(self.kernel.qdiscs, {})
+        self.kernel.qdiscs[first] = block_of("br0")
+        self.kernel.blocks[block_of("br0")] = {}
+        self.assertRaises(OSError, ContractHarness.started, self)
+        self.assertEqual(list(self.kernel.qdiscs), [first])
 
     def test_others(self) -> None:
         """A device whose qdisc is somebody else's is left alone, and named."""
