@@ -24,7 +24,7 @@ import enum
 from collections.abc import Iterator, Mapping
 
 import attrs
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from agent.admin import coverage
 from agent.admin.changes import Difference, differences
@@ -64,12 +64,17 @@ class BridgeReloaded:
     differences: tuple[Difference, ...] = ()
     error: str = ""
 
+    @property
+    def failure(self) -> str:
+        """What :attr:`error` says, for people; empty: it could be started."""
+        return f"{self.name}: cannot start: {self.error}" if self.fate is Fate.FAILED else ""
+
     def lines(self) -> Iterator[str]:
         """What happened, for people."""
         for one in self.differences:
             yield f"{self.name}: {one} ({one.change.value})"
-        if self.fate is Fate.FAILED:
-            yield f"{self.name}: cannot start: {self.error}"
+        if self.failure:
+            yield self.failure
         elif self.fate is not Fate.CHANGED:
             yield f"{self.name}: {self.fate.value}"
 
@@ -163,7 +168,8 @@ def note(result: Reloaded) -> None:
     for bridge in result.bridges:
         _counters[bridge.fate].count += 1
         for line in bridge.lines():
-            _log.info("{text}", text=line, bridge=bridge.name)
+            level = LogLevel.error if line == bridge.failure else LogLevel.info
+            _log.emit(level, "{text}", text=line, bridge=bridge.name)
 
 
 def note_refusal(error: Exception) -> None:

@@ -420,7 +420,11 @@ class AgentService(MultiService):
         try:
             self._add(wanted)
         except Exception as error:
-            self._log.failure("{bridge}: cannot start", bridge=name)
+            if isinstance(error, OSError):
+                # It says itself what the host cannot do.
+                self._log.debug("{bridge} cannot start", bridge=name, log_failure=Failure())
+            else:
+                self._log.failure("{bridge}: cannot start", bridge=name)
             close_all(wanted.listeners)
             return str(error) or type(error).__name__
         self._greet(name, wanted.listeners)

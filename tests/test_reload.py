@@ -12,6 +12,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 
 from agent.admin import coverage
@@ -468,13 +469,17 @@ class ColdTests(AgentCase):
         self.start(TWO)
 
         changed = bridge(0, keys="max_pending = 7")
-        result = self.reload(changed + bridge(1, options="broken = true"))
+        with capturedLogs() as events:
+            result = self.reload(changed + bridge(1, options="broken = true"))
+        errors = [event for event in events if event["log_level"] >= LogLevel.warn]
+        told = "br1: cannot start: [Errno 19] No such device"
+        self.assertEqual([event.get("text") for event in errors], [told])
         self.assertEqual(
             self.lines(result),
             [
                 "br0: max_pending: 50 -> 7 (warm)",
                 "br1: driver.broken: added (cold)",
-                "br1: cannot start: [Errno 19] No such device",
+                told,
             ],
         )
         self.assertEqual(list(self.agent.bridges), ["br0"])
