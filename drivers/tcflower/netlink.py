@@ -115,6 +115,11 @@ def extended(data: bytes, flags: int, at: int, length: int) -> str:
     return ""
 
 
+def acknowledged(request: bytes) -> bytes:
+    """The request, asking for an acknowledgement."""
+    return request[:_FLAGS] + bytes((request[_FLAGS] | NLM_F_ACK,)) + request[_FLAGS + 1 :]
+
+
 def explain(error: int, text: str) -> str:
     """An error number and the kernel's words in one line."""
     if error == LOST:
@@ -394,9 +399,7 @@ _NOBODY: Final[tuple[Answer, None]] = (lambda error, text: None), None
 
 def _joined(requests: list[bytes]) -> bytes:
     """Requests for one call, of which the last asks for an acknowledgement."""
-    last = bytearray(requests[-1])
-    last[_FLAGS] |= NLM_F_ACK
-    requests[-1] = bytes(last)
+    requests[-1] = acknowledged(requests[-1])
     return b"".join(requests)
 
 

@@ -24,6 +24,7 @@ from drivers.tcflower.netlink import (
     NLMSG_DONE,
     NLMSG_ERROR,
     SOL_NETLINK,
+    acknowledged,
     explain,
     extended,
     messages,
@@ -70,7 +71,7 @@ class Probe:
 
     def ask(self, request: bytes) -> tuple[int, str]:
         """Make a request; returns the error number and what the kernel says to it."""
-        self._socket.send(request)
+        self._socket.send(acknowledged(request))
         while True:
             data = self._socket.recv(1 << 16)
             for kind, flags, _, at, length in messages(data):
@@ -137,7 +138,7 @@ class Probe:
         :param places: of each the chain, the pref and the handle.
         """
         for place in places:
-            self.ask(pack.delete_filter(place, block, pack.NLM_F_ACK, 1))
+            self.ask(pack.delete_filter(place, block, 0, 1))
 
     def install(self, filters: Iterable[Filter], block: int) -> None:
         """Install filters.
@@ -145,9 +146,7 @@ class Probe:
         :raises TcError: when the kernel does not take one.
         """
         for one in filters:
-            self._need(
-                "have a flower filter", pack.new_filter(one, block, ADDING | pack.NLM_F_ACK, 1)
-            )
+            self._need("have a flower filter", pack.new_filter(one, block, ADDING, 1))
 
     def _need(self, what: str, request: bytes) -> None:
         error, text = self.ask(request)
