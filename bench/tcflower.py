@@ -37,6 +37,7 @@ from bench.switches import Agent, OpenVSwitch
 from drivers.software.system import SYSTEM
 from drivers.tcflower import driver, pack
 from drivers.tcflower.changes import ADDING
+from drivers.tcflower.filters import FilterFlags
 from drivers.tcflower.netlink import Pipeline
 from drivers.tcflower.translate import translate
 from drivers.tcflower.view import PortView, View
@@ -145,7 +146,7 @@ def bound(rules: Sequence[FakeRule], devices: Sequence[str]) -> float:
     requests = []
     for n, rule in enumerate(rules, 1):
         (one,) = translate(rule, view).filters()
-        model = attrs.evolve(one, handle=n, cookie=bytes(16), flags=driver.MODES["skip_hw"])
+        model = attrs.evolve(one, handle=n, cookie=bytes(16), flags=FilterFlags.SKIP_HW)
         sequence = pipeline.sequence()
         requests.append((sequence, pack.new_filter(model, 70, ADDING, sequence)))
     answers: list[int] = []

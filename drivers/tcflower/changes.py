@@ -84,12 +84,22 @@ class Block:
     :ivar doubt: called when the kernel may have what it should not, or not what it should.
     """
 
+    _log = Logger()
+
     def __init__(self, number: int, pipeline: Pipeline, bridge: str = "") -> None:
         self.number = number
         self.bridge = bridge
         self.pipeline = pipeline
         self.doubt: Callable[[], object] = lambda: None
         self._reader = Reader()
+
+    def expect(self, error: int, text: str) -> None:
+        """The answer to a request that should not fail: what was asked for is no rule's alone."""
+        if error:
+            self._log.error(
+                "{bridge}: tc flower: {why}", bridge=self.bridge, why=explain(error, text)
+            )
+            self.doubt()
 
     def cookie(self, handle: int) -> bytes:
         """The cookie of a rule's filters: whose they are, and which rule's; 0: no rule's."""

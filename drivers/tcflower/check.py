@@ -155,7 +155,7 @@ class Checker:
         for rule in list(self._host.rules()):
             wrong.update(f"{_named(rule)}: {what}" for what in self._rule(rule, comparison, tails))
             yield
-        common = [*self._rules.ground.filters()]
+        common = [*self._rules.surroundings.ground.filters()]
         for tail in tails.values():
             common += self._rules.installer.ends.filters(tail, self._block.cookie(0))
         wrong.update(filter(None, map(comparison.take, common)))

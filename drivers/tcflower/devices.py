@@ -65,8 +65,8 @@ class Devices:
             self._bound = {index for _, index in there}
             if self._bound:
                 left = Left(probe.filters(self._block.number))
-                self._rules.adopt(left)
-                probe.install(self._rules.ground.filters(), self._block.number)
+                self._rules.leftovers.adopt(left)
+                probe.install(self._rules.surroundings.ground.filters(), self._block.number)
                 probe.remove(left.of_ports(), self._block.number)
         finally:
             probe.close()
@@ -79,7 +79,7 @@ class Devices:
         self._told = bound
         for port in self._ports:
             port.moved = self._moved
-            port.turned = self._rules.ports_changed
+            port.turned = self._rules.surroundings.ports_changed
 
     def stop(self, keep: bool) -> None:
         """Look no more.
@@ -110,7 +110,7 @@ class Devices:
         self._bound &= {other.ifindex for other in self._ports}
         if port.ifindex:
             self._bind(port)
-        self._rules.ports_changed()
+        self._rules.surroundings.ports_changed()
 
     def _bind(self, port: TcPort) -> None:
         """Make a device's ingress part of the block, and say that it is."""

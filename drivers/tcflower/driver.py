@@ -10,19 +10,8 @@ What the kernel does not do itself it hands to the software (:mod:`drivers.tcflo
 takes a packet through the same tables from there on.
 
 What a bridge has in the kernel is programmed by :mod:`drivers.tcflower.rules`, looked after by
-:mod:`drivers.tcflower.devices` and read by :mod:`drivers.tcflower.counting`.
-
-Options::
-
-    mode = "both"               # skip_hw: only in software; skip_sw: only in hardware
-    unsupported = "reject"      # what flower cannot express is refused; fallback: software does it
-    keep_rules = false          # whether filters stay, and forward, when the agent has stopped
-    left_rules = "adopt"        # what an earlier run has left forwards until rules claim it
-    adopt_seconds = 30          # from the first rule on; what was not claimed by then is removed
-    scheduler = "fifo"          # greedy: packets meet the old rules or the new, and nothing between
-    lost = "restore"            # what others remove is put back; degrade: it is left so
-    tables = 16                 # how many tables there are
-    size = 100000               # how many rules each of them takes
+:mod:`drivers.tcflower.devices` and read by :mod:`drivers.tcflower.counting`.  The options are in
+:mod:`drivers.tcflower.settings`.
 """
 
 from __future__ import annotations
@@ -61,19 +50,17 @@ from drivers.interfaces import (
     TableCounters,
     Target,
 )
-from drivers.options import Options, restricted
+from drivers.options import restricted
 from drivers.software import system as operating_system
 from drivers.software.datapath import Datapath
 from drivers.software.pipeline import Pipeline as Packets
 from drivers.software.ports import Ports
 from drivers.software.system import System
-from drivers.tcflower.abilities import Abilities
 from drivers.tcflower.changes import Block
 from drivers.tcflower.check import Checker, slices
 from drivers.tcflower.counting import Counting
 from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.devices import Devices
-from drivers.tcflower.filters import BOTH, FilterFlags
 from drivers.tcflower.guard import Guard
 from drivers.tcflower.meters import BAND_TYPES, MAX_BANDS
 from drivers.tcflower.meters import FLAGS as METER_FLAGS
@@ -83,24 +70,14 @@ from drivers.tcflower.policers import MAX_METERS, Policers
 from drivers.tcflower.ports import TcPort, make_ports
 from drivers.tcflower.promises import Promises
 from drivers.tcflower.rules import Rules
+from drivers.tcflower.settings import Settings
 from drivers.tcflower.tables import TableCounting
 from drivers.tcflower.upcall import MAX_PORTS, Upcall
 
 MAX_GROUPS: Final = 1_000_000
 
-MODES: Final = {
-    "both": BOTH,
-    "skip_hw": FilterFlags.SKIP_HW,
-    "skip_sw": FilterFlags.SKIP_SW,
-}
-POLICIES: Final = ("reject", "fallback")
-"""What becomes of rules that flower cannot express."""
 SHOWN_REASONS: Final = 20
 """How many reasons for what is in software are shown, the most frequent first."""
-SCHEDULERS: Final = ("fifo", "greedy")
-"""Those of :data:`drivers.scheduling.POLICIES` that make a difference here."""
-DEFAULT_TABLES: Final = 16
-DEFAULT_SIZE: Final = 100_000
 
 # Looked up once, for a class of enumerations is slow to tell its members.
 _RULE: Final = Target.RULE
@@ -132,15 +109,10 @@ class TcFlowerDriver(Datapath):
         self,
         tables: Sequence[TableCapabilities],
         ports: Ports,
-        abilities: Abilities,
-        flags: FilterFlags,
-        keep_rules: bool,
-        restore: bool,
-        adopt: bool,
-        patience: float,
-        scheduler: str,
+        settings: Settings,
         system: System,
     ) -> None:
+        abilities = settings.abilities
         capabilities = Capabilities(
             tables=tuple(tables),
             hardware="Linux tc flower",
@@ -157,13 +129,7 @@ class TcFlowerDriver(Datapath):
         self._tables: dict[int, Classifier[IRule]] = {t.table_id: Classifier() for t in tables}
         super().__init__(capabilities, Packets(self._tables, ports))
         self._tc_ports = [cast(TcPort, port) for port in ports]
-        self._abilities = abilities
-        self._flags = flags
-        self._keep = keep_rules
-        self._restore = restore
-        self._adopt = adopt
-        self._patience = patience
-        self._policy = scheduler
+        self._settings = settings
         self._system = system
         self._requests = Pipeline(system)
         self._dumper = Dumper(system)
@@ -189,39 +155,39 @@ class TcFlowerDriver(Datapath):
         self._block = block.number
         ports = self._tc_ports
         tables = self.capabilities.tables
+        settings = self._settings
+        flags = settings.flags
         self._batches = Batches(
-            self._policy, EvenCosts(self._room), self._ask, host.reactor.seconds
+            settings.scheduler, EvenCosts(self._room), self._ask, host.reactor.seconds
         )
         end = self._batches.end
-        self._policers = Policers(block, self._flags, host, self._system, self.set_numbered, end)
+        self._policers = Policers(block, flags, host, self._system, self.set_numbered, end)
         meters = self._policers.actions
         self._rules = Rules(
             block,
             ports,
             self._tables,
             tables,
-            self._flags,
+            flags,
             host,
             meters,
-            self._patience,
+            settings.patience,
             self._cpu,
-            self._abilities.fallback,
+            settings.fallback,
             end,
         )
         self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
         entries = self._rules.installer.entries
         self._counting = Counting(block, entries, self._dumper, host.now)
-        ground = self._rules.ground
+        ground = self._rules.surroundings.ground
         self._table_counting = TableCounting(block, entries, ground, self._counting, host.now)
         self._worker = slices(host.reactor)
-        self._checker = Checker(
-            block, ports, self._rules, self._flags, self._dumper, host, self._worker
-        )
+        self._checker = Checker(block, ports, self._rules, flags, self._dumper, host, self._worker)
         self._guard = Guard(
-            block, self._rules, self._devices, self._dumper, host, self._worker, self._restore
+            block, self._rules, self._devices, self._dumper, host, self._worker, settings.restore
         )
         try:
-            self._devices.take_over(self._adopt)
+            self._devices.take_over(settings.adopt)
             self._policers.take_over()
             self._requests.open(host.reactor)
             self._dumper.open(host.reactor)
@@ -242,7 +208,7 @@ class TcFlowerDriver(Datapath):
         block.doubt = self._requests.overrun = lambda: self._guard.suspect(None)
         self._devices.watch(lambda: self._guard.suspect(None))
         if self._cpu is not None:
-            self._cpu.watch(self._requests, self._rules.look_at_ground)
+            self._cpu.watch(self._requests, self._rules.surroundings.look_at_ground)
 
     def stop(self) -> Deferred[None]:
         """Let the devices go, with or without the filters."""
@@ -253,8 +219,8 @@ class TcFlowerDriver(Datapath):
         self._promises.end()
         self._close()
         self._rules.stop()
-        self._devices.stop(self._keep)
-        stopped = self._policers.stop(self._keep)
+        self._devices.stop(self._settings.keep_rules)
+        stopped = self._policers.stop(self._settings.keep_rules)
         return stopped.addCallback(lambda _: super(TcFlowerDriver, self).stop())
 
     def _close(self) -> None:
@@ -292,7 +258,7 @@ class TcFlowerDriver(Datapath):
                 self._policers.submit(operation)
             else:
                 ended = partial(self._batches.end, operation)
-                self._rules.forget_left(operation.rule.tables, ended)
+                self._rules.leftovers.forget(operation.rule.tables, ended)
 
     def _set_group(self, operation: IOperation) -> None:
         self.set_numbered(operation)
@@ -306,7 +272,7 @@ class TcFlowerDriver(Datapath):
         :raises OpenFlowError: PORT_MOD_FAILED/BAD_PORT or BAD_CONFIG.
         """
         desc = super().port_mod(port_no, config, mask)
-        self._rules.ports_changed()
+        self._rules.surroundings.ports_changed()
         return desc
 
     # Packets.
@@ -360,7 +326,7 @@ class TcFlowerDriver(Datapath):
         entries = self._rules.installer.entries
         return {
             "block": self._block,
-            "mode": next(name for name, flags in MODES.items() if flags == self._flags),
+            "mode": self._settings.mode,
             "devices": len(self._devices),
             "rules": len(entries),
             "filters": entries.filters,
@@ -394,48 +360,10 @@ def create(
     options: Mapping[str, Any], ports: Sequence[Any], tables: Sequence[Any]
 ) -> TcFlowerDriver:
     """See :meth:`drivers.plugin.IDriverFactory.create`."""
-    given = Options(options)
-    mode = given.one_of("mode", tuple(MODES), "both")
-    unsupported = given.one_of("unsupported", POLICIES, POLICIES[0])
-    keep = given.flag("keep_rules", False)
-    restore = given.one_of("lost", ("restore", "degrade"), "restore") == "restore"
-    adopt = given.one_of("left_rules", ("adopt", "remove"), "adopt") == "adopt"
-    scheduler = given.one_of("scheduler", SCHEDULERS, SCHEDULERS[0])
-    patience = given.number("adopt_seconds", 0, 86400, 30.0)
-    count = given.integer("tables", 1, 254, DEFAULT_TABLES)
-    size = given.integer("size", 1, 1 << 24, DEFAULT_SIZE)
-    given.finish()
-    if mode == "skip_sw" and unsupported != "reject":
-        raise OptionError(
-            "unsupported",
-            unsupported,
-            'must be "reject" with mode = "skip_sw": nothing is to be done in software',
-        )
+    settings = Settings.of(options)
     if len(ports) > MAX_PORTS:
         raise OptionError("port", len(ports), f"at most {MAX_PORTS} with this driver")
-    abilities = Abilities.of(software=mode != "skip_sw", fallback=unsupported == "fallback")
-    offered = [
-        TableCapabilities(
-            table_id,
-            f"table{table_id}",
-            size,
-            match_mask=abilities.matchable,
-            actions=abilities.actions,
-            write_actions=abilities.set_actions,
-            instructions=abilities.instructions,
-        )
-        for table_id in range(count)
-    ]
     system = operating_system.SYSTEM
     return TcFlowerDriver(
-        restricted(offered, tables),
-        make_ports(ports, system),
-        abilities,
-        MODES[mode],
-        keep,
-        restore,
-        adopt,
-        patience,
-        scheduler,
-        system,
+        restricted(settings.offered(), tables), make_ports(ports, system), settings, system
     )

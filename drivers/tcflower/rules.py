@@ -8,33 +8,27 @@ what is there; a rule of which nothing comes any more is degraded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
-
-from twisted.logger import Logger
 
 from agent.openflow.errors import BAD_OUT_PORT, FLOW_MOD_UNKNOWN, TABLE_FULL, OpenFlowError
 from agent.packet.classifier import Classifier
 from drivers.abilities import SoftwareReason
 from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapabilities
-from drivers.tcflower import pack
 from drivers.tcflower.actions import Policer
-from drivers.tcflower.changes import ADDING, Block, Done, End, Refusal
+from drivers.tcflower.changes import Block, Done, End, Refusal
 from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
-from drivers.tcflower.ground import Ground, Site
 from drivers.tcflower.installer import Installer
-from drivers.tcflower.left import Left
-from drivers.tcflower.netlink import explain
+from drivers.tcflower.leftovers import Leftovers
 from drivers.tcflower.places import MAX_PRIORITY
 from drivers.tcflower.ports import TcPort
+from drivers.tcflower.surroundings import Surroundings
 from drivers.tcflower.template import Templates
 from drivers.tcflower.translate import Translation, in_software, translate
 from drivers.tcflower.turns import Turns
-from drivers.tcflower.upcall import to_software
-from drivers.tcflower.view import View, dropped
+from drivers.tcflower.view import View
 
 Tables = Mapping[int, Classifier[IRule]]
 """What the software goes by: the rules that are in the kernel, by the number of their table."""
@@ -44,13 +38,12 @@ class Rules:
     """The rules of a bridge in its block.
 
     :ivar installer: has what is in the kernel for them.
-    :ivar ground: and what is there besides.
+    :ivar surroundings: what they depend on, with what is in the kernel besides.
+    :ivar leftovers: what an earlier run has left.
     :ivar refused: how many operations were refused.
     :ivar turns: which of them are being changed.
     :ivar wrong: which of them are degraded because the kernel has refused what they shall be.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -76,37 +69,29 @@ class Rules:
         """
         self.installer = Installer(block, flags, host.now)
         self.refused = 0
+        self.surroundings = Surroundings(
+            block, self.installer, ports, meters, cpu, fallback, flags, host, self._look_again
+        )
+        self.leftovers = Leftovers(block, self.installer, self.surroundings.ground, host, patience)
         self._block = block
-        self._ports = ports
         self._cpu = cpu
         self._fallback = fallback
         self._ended = end
-        self._upcall = dropped if cpu is None else to_software
         self._tables = tables
         self._sizes = {table.table_id: table.max_entries for table in sizes}
         self._host = host
-        self.ground = Ground(self._site(), flags, block.cookie(0))
         self._entries = self.installer.entries
-        self._groups: dict[int, IGroup] = {}
-        self._meters = meters
         self._templates = Templates(block, flags)
         self._view = self._seen()
         self.turns = Turns()
         self.wrong: set[int] = set()
         # Those that are degraded because nothing comes of them now.
         self._useless: set[int] = set()
-        self._turn: Any = None
-        self._patience = patience
-        self._ending: Any = None
 
     def stop(self) -> None:
         """Translate nothing any more."""
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
-        if self._ending is not None:
-            self._ending.cancel()
-            self._ending = None
+        self.surroundings.stop()
+        self.leftovers.stop()
 
     # Operations.
 
@@ -128,7 +113,7 @@ class Rules:
                 return
             if self.installer.left:
                 # It may claim something of that, and is not to be made blindly.
-                self._wait_for_claims()
+                self.leftovers.wait_for_claims()
             else:
                 known = self._templates.find(rule)
                 if known is not None:
@@ -141,8 +126,7 @@ class Rules:
             self.refused += 1
             self._end(operation, error)
             return
-        for one in self.ground.prepare(rule):
-            self._install(one)
+        self.surroundings.prepare(rule)
         self.installer.install(rule, wanted, old, self._or_software(rule, old, done, wanted))
         self._templates.learn(rule, wanted)
 
@@ -231,10 +215,7 @@ class Rules:
         :param group: None: it shall be no more.
         :param done: called when that is so, at once or later.
         """
-        if group is None:
-            self._groups.pop(number, None)
-        else:
-            self._groups[number] = group
+        self.surroundings.set_group(number, group)
         self._view = self._seen()
         waiting = [
             entry.rule.handle for entry in self._entries if number in entry.translation.groups
@@ -272,41 +253,10 @@ class Rules:
             return wanted
         return in_software(rule, wanted, self._view, entry.translation.lacked)
 
-    def _install(self, one: Filter) -> None:
-        """Have a filter that is no rule's."""
-        self.installer.left.claim(one)
-        number = self._block.number
-        # If it has to be asked for again, another may be wanted there by then.
-        self._block.request(
-            lambda n: pack.new_filter(self.ground.now(one), number, ADDING, n),
-            self._ground_answered,
-        )
-
-    def _ground_answered(self, error: int, text: str) -> None:
-        if error:
-            self._log.error(
-                "{bridge}: tc flower: {why}", bridge=self._host.name, why=explain(error, text)
-            )
-            self._block.doubt()
-
     # What they depend on.
 
-    def ports_changed(self) -> None:
-        """Translate all rules again that depend on ports, after this turn."""
-        if self._turn is None:
-            self._turn = self._host.reactor.callLater(0, self._look_again)
-
-    def look_at_ground(self) -> None:
-        """See whether what is there besides rules is still as it should be, and change it."""
-        install, remove = self.ground.change(self._site())
-        for one in install:
-            self._install(one)
-        for one in remove:
-            self._block.remove(one.place, self._ground_answered)
-
     def _look_again(self) -> None:
-        self._turn = None
-        self.look_at_ground()
+        """Translate the rules again that depend on ports, if these are different now."""
         view = self._seen()
         if view == self._view:
             return
@@ -316,24 +266,10 @@ class Rules:
                 self._again(entry.rule.handle, lambda: None)
 
     def _seen(self) -> View:
-        """The ports and groups as they are now."""
+        """What rules depend on as it is now."""
         # What was translated with another view holds no more.
         self._templates.clear()
-        there = [port for port in self._ports if port.ifindex]
-        views = {port.number: port.view() for port in there}
-        # Without such a port rules set them to tell packets apart, which the software does, too.
-        tunnels = not self._fallback or any(port.tunnel for port in there)
-        return View(views, self._groups, self._meters, self._upcall, tunnels)
-
-    def _site(self) -> Site:
-        """What the filters that are no rule's depend on, as it is now."""
-        there = [(place, port) for place, port in enumerate(self._ports) if port.ifindex]
-        return Site(
-            {port.name: port.ifindex for _, port in there if port.closed},
-            {port.name: (place, port.ifindex) for place, port in there},
-            None if self._cpu is None else self._cpu.index,
-            self._cpu is not None and self._host.miss_to_controller,
-        )
+        return self.surroundings.view()
 
     def _again(self, handle: int, ready: Callable[[], None]) -> None:
         """Translate a rule again when nothing else is done to it, if it is still there then."""
@@ -394,58 +330,14 @@ class Rules:
         self.wrong.discard(handle)
         self._useless.discard(handle)
 
-    # What an earlier run has left.
-
-    def adopt(self, left: Left) -> None:
-        """There is something, which rules may claim."""
-        self.ground.adopt(left)
-        self.installer.adopt(left)
-        if left:
-            self._log.info(
-                "{bridge}: {count} filters are left of an earlier run",
-                bridge=self._host.name,
-                count=len(left),
-            )
-
-    def forget_left(self, tables: Collection[int], done: Callable[[], None]) -> None:
-        """Have it no more: see :class:`drivers.abilities.ILeftovers`."""
-        self._remove_left(self.installer.left.of_tables(tables), done)
-
-    def _wait_for_claims(self) -> None:
-        """A controller has begun to fill the tables: what it does not ask for soon shall go."""
-        if self._ending is None:
-            self._ending = self._host.reactor.callLater(self._patience, self._end_left)
-
-    def _end_left(self) -> None:
-        self._ending = None
-        self._remove_left(self.installer.left.take(), lambda: None)
-
-    def _remove_left(self, gone: Sequence[tuple[int, int, int]], done: Callable[[], None]) -> None:
-        left = len(gone) + 1
-
-        def answered(error: int, text: str) -> None:
-            nonlocal left
-            if error:
-                self._ground_answered(error, text)
-            left -= 1
-            if not left:
-                done()
-
-        for one in gone:
-            self._block.remove(one, answered)
-        if gone:
-            self._log.info(
-                "{bridge}: {count} filters of an earlier run, for which nobody asked, are removed",
-                bridge=self._host.name,
-                count=len(gone),
-            )
-        answered(0, "")
-
     # What others have removed.
 
     def common(self) -> list[Filter]:
         """The filters that are no rule's alone: the ends of chains, and tails."""
-        return [*self.ground.filters(), *self.installer.ends.all(self._block.cookie(0))]
+        return [
+            *self.surroundings.ground.filters(),
+            *self.installer.ends.all(self._block.cookie(0)),
+        ]
 
     def put_back(self, handle: int, done: Callable[[int, bool], None]) -> None:
         """Install the filters of a rule once more when nothing else is done to it; those that it
