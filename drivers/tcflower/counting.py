@@ -47,16 +47,24 @@ class Counting:
         self._reader = Reader()
 
     def refresh(self, rules: Sequence[AnyEntry], when: bool) -> Deferred[None]:
-        """Read what the filters of rules have counted.
+        """Read what the filters of rules have counted, or those that count for groups.
 
         :param when: also when they counted last; otherwise that is read when it is asked for.
         """
+        groups = [number for one in rules if (number := getattr(one, "group_id", None)) is not None]
+        if groups:
+            return self.refresh_groups(groups)
         if self._few(rules):
             entries = [entry for rule in rules if (entry := self._entries.get(rule.handle))]
             slots = [slot for entry in entries for slot in entry.slots]
             if self._few(slots):
                 return self._read_each(slots)
         return self.refresh_all(when)
+
+    def refresh_groups(self, groups: Iterable[int]) -> Deferred[None]:
+        """Read what filters have counted for groups."""
+        slots = self._entries.crediting(groups)
+        return self._read_each(slots) if self._few(slots) else self.refresh_all(when=False)
 
     def refresh_all(self, when: bool) -> Deferred[None]:
         """Read what all filters of rules have counted."""

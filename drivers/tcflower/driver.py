@@ -261,6 +261,11 @@ class TcFlowerDriver(Datapath):
                 self._rules.leftovers.forget(operation.rule.tables, ended)
 
     def _set_group(self, operation: IOperation) -> None:
+        """Change a group, when what was counted for the buckets that it has so far was read."""
+        ready = self._counting.refresh_groups([operation.rule.group_id])
+        ready.addBoth(lambda _: self._put_group(operation))
+
+    def _put_group(self, operation: IOperation) -> None:
         self.set_numbered(operation)
         group = None if operation.kind is OperationKind.DELETE else operation.rule
         ended = partial(self._batches.end, operation)

@@ -10,7 +10,7 @@ does not have.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -22,10 +22,14 @@ from drivers.tcflower.actions import (
     CsumFlags,
     Gact,
     Mirred,
+    Mpls,
+    MplsOp,
     Pedit,
     PeditHeader,
     PeditKey,
     TcAction,
+    Vlan,
+    VlanOp,
     goto_chain,
 )
 
@@ -46,11 +50,21 @@ class Edit:
     csum: CsumFlags = NO_CSUM
 
 
+_LONGER: Final = {VlanOp.PUSH: 4, VlanOp.POP: -4, MplsOp.PUSH: 4, MplsOp.POP: -4}
+"""By how many bytes operations on tags make a packet longer."""
+
+
 Form: TypeAlias = tuple[Edit, ...]
 """What a packet looks like: what was done to it since it came to the rule."""
 
 Send: TypeAlias = tuple[Form, int]
 """A copy of a packet that leaves in this form by the device of that number."""
+
+
+def growth(form: Form) -> int:
+    """By how many bytes a packet of this form is longer than it was."""
+    changes = (edit.do for edit in form)
+    return sum(_LONGER.get(do.op, 0) for do in changes if isinstance(do, Vlan | Mpls))
 
 
 def words(

@@ -8,24 +8,41 @@ its tail before it is asked for; only whether it is there is known when both wer
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
+from drivers.interfaces import Counters
 from drivers.tcflower.changes import Block, Done, Refusal, Step
-from drivers.tcflower.entries import tail_filters
+from drivers.tcflower.credits import Accounts
+from drivers.tcflower.dump import Reading
+from drivers.tcflower.entries import Entries, Slot, tail_filters
 from drivers.tcflower.filters import Filter, FilterFlags, Filters
 from drivers.tcflower.left import Left
-from drivers.tcflower.tails import Tail, Tails, filters_of
+from drivers.tcflower.tails import Tail, Tails, credits_of, filters_of
 
 
 class Ends:
     """See the module."""
 
-    def __init__(self, flags: FilterFlags) -> None:
+    def __init__(
+        self,
+        flags: FilterFlags,
+        entries: Entries,
+        now: Callable[[], float],
+        accounts: Accounts,
+    ) -> None:
         """Begin without any.
 
         :param flags: of all filters.
+        :param entries: know those that count for groups.
+        :param now: the agent's clock.
+        :param accounts: take what they count.
         """
         self._flags = flags
+        self._entries = entries
+        self._now = now
+        self._accounts = accounts
+        self._slots: dict[tuple[int, int, int], Slot] = {}
         self._tails = Tails()
         self._left = Left()
         self._coming: dict[int, list[Done]] = {}
@@ -54,9 +71,17 @@ class Ends:
         if made:
             self._coming[chain] = [done]
             self._refused.pop(chain, None)
-            adopt = None if there is None else _uncounted
             filters = tail_filters(made, self._flags, cookie)
-            steps = [Step(one, adopt=adopt) for one in filters]
+            slots = [
+                Slot.of(one, Counters(), credited, self._accounts)
+                for one, credited in zip(filters, credits_of(tail), strict=True)
+            ]
+            steps = [
+                Step(slot.filter, adopt=None if there is None else slot.begin) for slot in slots
+            ]
+            counting = {slot.key: slot for slot in slots if slot.credits}
+            self._slots.update(counting)
+            self._entries.put_tail(counting.values())
             block.change(steps, partial(self._answered, chain))
         elif chain in self._coming:
             self._coming[chain].append(done)
@@ -85,7 +110,15 @@ class Ends:
                 self._tails.freed(gone[0].chain)
 
         for one in tail_filters(gone, self._flags, b""):
-            block.remove(one.place, answered)
+            slot = self._slots.pop(one.place, None)
+            read = None
+            if slot is not None:
+                self._entries.remove_tail([slot])
+                read = partial(self._read, slot)
+            block.remove(one.place, answered, read)
+
+    def _read(self, slot: Slot, reading: Reading) -> None:
+        slot.read(reading, self._now())
 
     def chain(self, tail: Tail) -> int:
         """Where a tail is.
@@ -101,7 +134,3 @@ class Ends:
     def filters(self, tail: Tail, cookie: bytes) -> Filters:
         """The filters of a tail that some rule holds."""
         return tail_filters(filters_of(tail, self._tails.chain(tail)), self._flags, cookie)
-
-
-def _uncounted(packets: int, octets: int) -> None:
-    """What a tail has counted matters to nobody."""

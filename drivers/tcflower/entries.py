@@ -9,7 +9,7 @@ sums of what filters had counted each time they were read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -17,6 +17,7 @@ import attrs
 from agent.packet.protocols import ETH_HEADER_LEN, VLAN_HEADER_LEN
 from drivers.abilities import SoftwareReason
 from drivers.interfaces import Counters, IRule
+from drivers.tcflower.credits import Accounts, Credits
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.filters import Filter, FilterFlags, Filters, Keys
 from drivers.tcflower.found import marked
@@ -47,6 +48,7 @@ class Slot:
     :ivar late: whether it has counted, and the kernel was not asked yet when.
     :ivar flags: where it is, as the kernel said last (:class:`.filters.FilterFlags`).
     :ivar in_hw_count: in how many devices' hardware.
+    :ivar credits: what it counts for besides, among ``accounts``.
     """
 
     key: tuple[int, int, int]
@@ -59,12 +61,22 @@ class Slot:
     late: bool = False
     flags: int = 0
     in_hw_count: int = 0
+    credits: Credits = ()
+    accounts: Accounts | None = None
 
     @classmethod
-    def of(cls, one: Filter, counters: Counters) -> Slot:
+    def of(
+        cls,
+        one: Filter,
+        counters: Counters,
+        credited: Credits = (),
+        accounts: Accounts | None = None,
+    ) -> Slot:
         """The slot of a filter that is not in hardware yet."""
         flags = int(one.flags | FilterFlags.NOT_IN_HW)
-        return cls(one.place, lambda: one, uncounted(one.keys), counters, flags=flags)
+        made = cls(one.place, lambda: one, uncounted(one.keys), counters, flags=flags)
+        made.credits, made.accounts = credited, accounts
+        return made
 
     @property
     def filter(self) -> Filter:
@@ -100,7 +112,10 @@ class Slot:
         if new:
             self.total += new
             counters.packets += new
-            counters.bytes += new_octets + new * self.uncounted
+            whole = new_octets + new * self.uncounted
+            counters.bytes += whole
+            if self.accounts is not None:
+                self.accounts.count(self.credits, new, whole)
         if new or self.late:
             self.late = used is None
             if used is not None and used > counters.used:
@@ -154,6 +169,8 @@ class Entries:
         self._entries: dict[int, Entry] = {}
         self._places: dict[tuple[int, int], dict[int, Slot]] = {}
         self._gone: Counter[int] = Counter()
+        self._tails: dict[tuple[int, int], dict[int, Slot]] = {}
+        self._crediting: dict[int, dict[tuple[int, int, int], Slot]] = {}
         self.get = self._entries.get
 
     def __len__(self) -> int:
@@ -169,7 +186,39 @@ class Entries:
 
     def at(self, place: tuple[int, int]) -> Mapping[int, Slot]:
         """The filters of a chain and pref, by handle."""
-        return self._places.get(place, _NONE)
+        return self._places.get(place) or self._tails.get(place) or _NONE
+
+    def crediting(self, groups: Iterable[int]) -> list[Slot]:
+        """The filters that count for groups, of rules and of tails."""
+        found: dict[tuple[int, int, int], Slot] = {}
+        for number in groups:
+            found.update(self._crediting.get(number, {}))
+        return list(found.values())
+
+    def put_tail(self, slots: Iterable[Slot]) -> None:
+        """There are filters of a tail, which belong to no rule."""
+        for slot in slots:
+            self._tails.setdefault(slot.key[:2], {})[slot.key[2]] = slot
+            self._credit(slot)
+
+    def remove_tail(self, slots: Iterable[Slot]) -> None:
+        """They are there no more."""
+        for slot in slots:
+            _take(self._tails, slot)
+            self._uncredit(slot)
+
+    def _credit(self, slot: Slot) -> None:
+        for credit in slot.credits:
+            self._crediting.setdefault(credit.group, {})[slot.key] = slot
+
+    def _uncredit(self, slot: Slot) -> None:
+        for number in {credit.group for credit in slot.credits}:
+            there = self._crediting[number]
+            # Another may have its key now.
+            if there.get(slot.key) is slot:
+                del there[slot.key]
+            if not there:
+                del self._crediting[number]
 
     def in_hardware(self) -> int:
         """How many of these are in hardware, as the kernel said last."""
@@ -199,6 +248,8 @@ class Entries:
             if there is None:
                 there = self._places[chain, pref] = {}
             there[number] = slot
+            if slot.credits:
+                self._credit(slot)
 
     def replace(self, old: Entry | None, entry: Entry) -> None:
         """There is one in the place of another."""
@@ -212,11 +263,16 @@ class Entries:
         self._gone[entry.rule.table_id] += entry.matched
         self.in_software.pop(entry.rule.handle, None)
         for slot in entry.slots:
-            place = slot.key[:2]
-            there = self._places.get(place, {})
-            there.pop(slot.key[2], None)
-            if not there:
-                self._places.pop(place, None)
+            _take(self._places, slot)
+            self._uncredit(slot)
+
+
+def _take(places: dict[tuple[int, int], dict[int, Slot]], slot: Slot) -> None:
+    place = slot.key[:2]
+    there = places.get(place, {})
+    there.pop(slot.key[2], None)
+    if not there:
+        places.pop(place, None)
 
 
 class Handles:

@@ -16,6 +16,7 @@ import attrs
 
 from drivers.interfaces import IRule
 from drivers.tcflower.changes import Block, Done, Refusal, Step
+from drivers.tcflower.credits import Accounts
 from drivers.tcflower.dump import Reading
 from drivers.tcflower.ends import Ends
 from drivers.tcflower.entries import Entries, Entry, Handles, Slot, counters_of, placed
@@ -37,14 +38,18 @@ class Installer:
     :ivar left: what is there of an earlier run, and not claimed.
     """
 
-    def __init__(self, block: Block, flags: FilterFlags, now: Callable[[], float]) -> None:
+    def __init__(
+        self, block: Block, flags: FilterFlags, now: Callable[[], float], accounts: Accounts
+    ) -> None:
         """Begin with nothing in the block.
 
         :param flags: of all filters.
         :param now: the agent's clock.
+        :param accounts: take what filters count for groups.
         """
         self.entries = Entries()
-        self.ends = Ends(flags)
+        self.ends = Ends(flags, self.entries, now, accounts)
+        self._accounts = accounts
         self.left = Left()
         self._block = block
         self._flags = flags
@@ -101,6 +106,8 @@ class Installer:
         entry.slots = tuple(
             self._claimed(slot) if former is None else slot for slot, former in pairs
         )
+        for slot in entry.slots if wanted.credits else ():
+            slot.credits, slot.accounts = wanted.credits, self._accounts
         for slot, (placed_slot, former) in zip(entry.slots, pairs, strict=True):
             if slot is not placed_slot:
                 steps.append(Step(slot.filter, adopt=slot.begin))

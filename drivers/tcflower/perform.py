@@ -35,7 +35,8 @@ from agent.openflow.messages import ANY, Port
 from drivers.software.port import queue_priority
 from drivers.software.program import SET_ACTIONS, set_key
 from drivers.tcflower.actions import PIPE, Gact, Skbedit, TcAction
-from drivers.tcflower.edits import Edit, Send, script
+from drivers.tcflower.credits import Credit, Credits
+from drivers.tcflower.edits import Edit, Send, growth, script
 from drivers.tcflower.facts import Facts, ToSoftware
 from drivers.tcflower.places import entry_chain
 from drivers.tcflower.rewrite import change
@@ -66,11 +67,13 @@ class _Course:
     """One execution.
 
     :ivar sends: what was sent so far.
+    :ivar credits: the groups and buckets that were executed.
     """
 
     def __init__(self, facts: Facts, view: View, uses: Uses) -> None:
         self.state = State.begin(facts)
         self.sends: list[Send] = []
+        self.credits: list[Credit] = []
         self._view = view
         self._uses = uses
         self._depth = 0
@@ -158,10 +161,13 @@ class _Course:
             raise OpenFlowError(BAD_OUT_GROUP, f"chain of {DEEPEST} groups")
         self._depth += 1
         before, self.sends = self.sends, []
-        buckets: Sequence[Bucket] = group.buckets
+        buckets: Sequence[tuple[int, Bucket]] = list(enumerate(group.buckets))
         if group.type == GroupType.FF:
-            buckets = [bucket for bucket in buckets if self._live(bucket, 0)][:1]
-        for bucket in buckets:
+            buckets = [(place, bucket) for place, bucket in buckets if self._live(bucket, 0)][:1]
+        longer = growth(state.form)
+        self.credits.append(Credit(number, -1, longer))
+        for place, bucket in buckets:
+            self.credits.append(Credit(number, place, longer))
             self.do_set(bucket.actions, state.fork())
         self.sends = before + sorted(self.sends, key=lambda send: len(send[0]))
         self._depth -= 1
@@ -194,9 +200,21 @@ def _queue(state: State, priority: int) -> None:
     )
 
 
-def perform(
-    instructions: Instructions, facts: Facts, view: View, uses: Uses
-) -> tuple[TcAction, ...]:
+@attrs.frozen
+class Performed:
+    """What the instructions of a rule are.
+
+    :ivar meter: the actions that come first, if it has a meter.
+    :ivar actions: the others.
+    :ivar credits: what they stand for.
+    """
+
+    meter: tuple[TcAction, ...]
+    actions: tuple[TcAction, ...]
+    credits: Credits
+
+
+def perform(instructions: Instructions, facts: Facts, view: View, uses: Uses) -> Performed:
     """The actions that do what the instructions of a rule say, to packets of which this is known.
 
     :param uses: is told what it depends on.
@@ -228,7 +246,8 @@ def perform(
         elif not isinstance(instruction, of.ClearActions | of.GotoTable):
             raise OpenFlowError(UNSUP_INST, f"tc cannot do {type(instruction).__name__}")
     chain = None if goto is None else entry_chain(goto)
-    return script(before, course.sends, course.state.form, chain)
+    made = script(before, course.sends, course.state.form, chain)
+    return Performed(tuple(before), made[len(before) :], tuple(course.credits))
 
 
 def _refuse_kept(actions: Actions) -> None:

@@ -18,6 +18,7 @@ from drivers.interfaces import IDriverHost, IGroup, IOperation, IRule, TableCapa
 from drivers.tcflower.actions import Policer
 from drivers.tcflower.changes import Block, Done, End, Refusal
 from drivers.tcflower.cpu import Cpu
+from drivers.tcflower.credits import Accounts
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter, FilterFlags
 from drivers.tcflower.installer import Installer
@@ -67,10 +68,20 @@ class Rules:
         :param fallback: whether the software executes what flower cannot express.
         :param end: completes operations.
         """
-        self.installer = Installer(block, flags, host.now)
+        groups: dict[int, IGroup] = {}
+        self.installer = Installer(block, flags, host.now, Accounts(groups))
         self.refused = 0
         self.surroundings = Surroundings(
-            block, self.installer, ports, meters, cpu, fallback, flags, host, self._look_again
+            block,
+            self.installer,
+            ports,
+            groups,
+            meters,
+            cpu,
+            fallback,
+            flags,
+            host,
+            self._look_again,
         )
         self.leftovers = Leftovers(block, self.installer, self.surroundings.ground, host, patience)
         self._block = block

@@ -34,6 +34,7 @@ class Surroundings:
         block: Block,
         installer: Installer,
         ports: Sequence[TcPort],
+        groups: dict[int, IGroup],
         meters: Mapping[int, Policer],
         cpu: Cpu | None,
         fallback: bool,
@@ -43,12 +44,13 @@ class Surroundings:
     ) -> None:
         """Begin with the ports as they are, and without groups; see :class:`.rules.Rules`.
 
+        :param groups: is where those are kept that there are then.
         :param changed: called when :meth:`view` may be another because of ports.
         """
         self._block = block
         self._installer = installer
         self._ports = ports
-        self._groups: dict[int, IGroup] = {}
+        self._groups = groups
         self._meters = meters
         self._cpu = cpu
         self._fallback = fallback

@@ -19,12 +19,13 @@ from typing import TypeAlias
 import attrs
 
 from drivers.tcflower.actions import TcAction
+from drivers.tcflower.credits import Credits
 from drivers.tcflower.filters import Filter, Filters
 from drivers.tcflower.keys import Where
 from drivers.tcflower.places import FREE_CHAINS, MAX_CHAIN
 
-Case: TypeAlias = tuple[tuple[Where, ...], tuple[TcAction, ...]]
-"""Which packets, and what is done to them."""
+Case: TypeAlias = tuple[tuple[Where, ...], tuple[TcAction, ...], Credits]
+"""Which packets, what is done to them, and what that is counted for."""
 Tail: TypeAlias = tuple[Case, ...]
 """Cases; what none before has taken is the next one's.  The last takes what is left."""
 
@@ -113,6 +114,11 @@ def filters_of(tail: Tail, chain: int) -> Filters:
     """The filters of a tail, in the order of their prefs."""
     return tuple(
         Filter(chain, pref, actions, where.indev, where.keys)
-        for pref, (places, actions) in enumerate(tail, 1)
+        for pref, (places, actions, _) in enumerate(tail, 1)
         for where in places
     )
+
+
+def credits_of(tail: Tail) -> tuple[Credits, ...]:
+    """What each of the :func:`filters_of` a tail is counted for."""
+    return tuple(credited for places, _, credited in tail for _ in places)

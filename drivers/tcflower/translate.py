@@ -21,15 +21,17 @@ import attrs
 from agent.openflow.actions import ApplyActions, GotoTable, SetField
 from agent.openflow.errors import BAD_FIELD, TOO_MANY, OpenFlowError
 from agent.openflow.fields import IN_PORT
+from agent.packet.protocols import VLAN_HEADER_LEN
 from drivers.abilities import SoftwareReason
 from drivers.interfaces import IRule
 from drivers.tcflower.actions import Gact, TcAction, goto_chain
+from drivers.tcflower.credits import Credits
 from drivers.tcflower.facts import Facts, Split, ToSoftware
 from drivers.tcflower.filters import Filter, Filters
-from drivers.tcflower.keys import TUNNEL, Where, keys_of
+from drivers.tcflower.keys import TUNNEL, Where, keys_of, needs_tag
 from drivers.tcflower.perform import Uses, perform
 from drivers.tcflower.places import MAX_PRIORITY, place
-from drivers.tcflower.tails import Tail
+from drivers.tcflower.tails import Case, Tail
 from drivers.tcflower.view import View, dropped
 
 MAX_CASES: Final = 512
@@ -50,7 +52,9 @@ class Translation:
     :ivar chain: where its filters are; ``pref`` likewise.
     :ivar where: what they compare, each of them; none: no packet in the kernel is matched, now.
     :ivar actions: what they do; empty: they go to the chain of :attr:`tail`.
-    :ivar tail: where the rule ends, if it has to tell packets apart.
+    :ivar meter: what they do before that.
+    :ivar tail: where the rule ends, if it has to tell packets apart, or to count behind a meter.
+    :ivar credits: what its filters count for besides the rule, if it has no tail.
     :ivar upcall: whether every packet is handed to the software, which counts it then.
     :ivar reason: why, if so.
     :ivar lacked: the same reason, if it is that the kernel has not what another translation needs.
@@ -63,7 +67,9 @@ class Translation:
     pref: int
     where: tuple[Where, ...]
     actions: tuple[TcAction, ...] = ()
+    meter: tuple[TcAction, ...] = ()
     tail: Tail = ()
+    credits: Credits = ()
     upcall: bool = False
     reason: SoftwareReason | None = None
     lacked: SoftwareReason | None = None
@@ -76,7 +82,7 @@ class Translation:
 
         :param tail_chain: the chain of :attr:`tail`, if it has one.
         """
-        actions = self.actions or (Gact(goto_chain(tail_chain)),)
+        actions = self.actions or (*self.meter, Gact(goto_chain(tail_chain)))
         return tuple(
             Filter(self.chain, self.pref, actions, where.indev, where.keys) for where in self.where
         )
@@ -87,11 +93,20 @@ class _Leaf:
     """Packets of which enough is known.
 
     :ivar reason: why the software has to do it; None: it has not.
+    :ivar meter: what comes before :attr:`actions`.
+    :ivar credits: what these stand for.
     """
 
     facts: Facts
     actions: tuple[TcAction, ...]
     reason: SoftwareReason | None = None
+    meter: tuple[TcAction, ...] = ()
+    credits: Credits = ()
+
+    @property
+    def does(self) -> tuple[object, ...]:
+        """What is done, and for whom it is counted."""
+        return self.meter, self.actions, self.credits
 
 
 def translate(rule: IRule, view: View, fallback: bool = False) -> Translation:
@@ -136,9 +151,28 @@ def _in_kernel(rule: IRule, view: View, uses: Uses) -> Translation:
             _need_visible(rule, view)
             actions = view.upcall(rule.table_id, False, rule.match)
             return attrs.evolve(made, actions=actions, upcall=True, reason=reason)
-        return attrs.evolve(made, actions=leaves[0].actions)
-    tail = tuple((_asked(leaf.facts, view), leaf.actions) for leaf in leaves)
-    return attrs.evolve(made, tail=tail)
+    meter = leaves[0].meter
+    behind = bool(meter) and any(leaf.credits for leaf in leaves)
+    if len(leaves) == 1 and not behind:
+        (leaf,) = leaves
+        return attrs.evolve(made, actions=meter + leaf.actions, credits=leaf.credits)
+    if not behind or any(leaf.meter != meter for leaf in leaves):
+        leaves = [attrs.evolve(leaf, actions=leaf.meter + leaf.actions) for leaf in leaves]
+        meter = ()
+    tagged = bool(where) and all(needs_tag(one.keys) for one in where)
+    tail = tuple(_case(leaf, view, tagged) for leaf in leaves)
+    return attrs.evolve(made, meter=meter, tail=tail)
+
+
+def _case(leaf: _Leaf, view: View, tagged: bool) -> Case:
+    """A case of a tail.
+
+    :param tagged: whether only packets with a VLAN tag come there: the kernel counts no tag.
+    """
+    where = _asked(leaf.facts, view)
+    beside = VLAN_HEADER_LEN if tagged and not all(needs_tag(one.keys) for one in where) else 0
+    credited = (credit._replace(growth=credit.growth + beside) for credit in leaf.credits)
+    return where, leaf.actions, tuple(credited)
 
 
 def _asked(facts: Facts, view: View) -> tuple[Where, ...]:
@@ -221,7 +255,8 @@ def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
     while waiting:
         facts = waiting.pop()
         try:
-            leaves.append(_Leaf(facts, perform(rule.instructions, facts, view, uses)))
+            done = perform(rule.instructions, facts, view, uses)
+            leaves.append(_Leaf(facts, done.actions, meter=done.meter, credits=done.credits))
         except Split as split:
             waiting += (facts.false(split.question), facts.true(split.question))
         except ToSoftware as why:
@@ -231,6 +266,6 @@ def _leaves(rule: IRule, view: View, uses: Uses) -> list[_Leaf]:
         if len(leaves) + len(waiting) > MAX_CASES:
             raise OpenFlowError(TOO_MANY, f"there would be more than {MAX_CASES} cases in tc")
     # Where the rest is treated alike, it need not be told apart.
-    while len(leaves) > 1 and leaves[-2].actions == leaves[-1].actions:
+    while len(leaves) > 1 and leaves[-2].does == leaves[-1].does:
         del leaves[-2]
     return leaves

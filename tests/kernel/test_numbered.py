@@ -15,7 +15,7 @@ from drivers.testing import FakeGroup, FakeMeter, FakeOperation, FakeRule
 from tests.kernel import run
 from tests.kernel.reactors import turn
 from tests.kernel.test_driver import ForwardingHarness
-from tests.kernel.test_frames import UDP, expected, frame
+from tests.kernel.test_frames import ARP, TAG, UDP, expected, frame
 
 PACKETS = MeterFlags.PKTPS | MeterFlags.BURST
 KILOBITS = MeterFlags.KBPS | MeterFlags.BURST
@@ -122,6 +122,51 @@ class GroupTests(ForwardingHarness, SynchronousTestCase):
         self.assertEqual(self.out(1, data), {2: forms[:1], 3: [data]})
         self.delete(rule)
         self.assertEqual((rule.counters.packets, rule.counters.bytes), (2, 2 * len(data)))
+
+    def test_counters(self) -> None:
+        """Groups and buckets count, also in a chain and behind a tag; so they do for a rule whose
+        packets have a tag, and of one with a meter what that lets pass."""
+        inner = FakeGroup(2, GroupType.INDIRECT, (Bucket(actions=(of.Output(3),)),))
+        tagged = (of.PushVlan(0x8100), of.SetField(f.VLAN_VID, 0x1007), of.GroupAction(2))
+        buckets = (Bucket(actions=(of.Output(2),)), Bucket(actions=tagged))
+        group = FakeGroup(1, GroupType.ALL, buckets)
+        self.add(inner)
+        self.add(group)
+        self.add(FakeMeter(5, PACKETS, (drop(1, 2),)))
+        to_group = of.ApplyActions((of.GroupAction(1),))
+        rules = [
+            FakeRule(Match.of(vlan_vid=0, **UDP), 9, instructions=(to_group,)),
+            FakeRule(Match.of(vlan_vid=(0x1000, 0x1000)), 8, instructions=(to_group,)),
+            FakeRule(
+                Match.of(vlan_vid=0, eth_type=0x806),
+                7,
+                instructions=(of.MeterInstruction(5), to_group),
+            ),
+        ]
+        packets = octets = 0
+        self.add(*rules)
+        # The kernel begins without tokens.
+        time.sleep(1.1)
+        for data, in_port, count in (
+            (frame(UDP), 1, 3),
+            (frame(UDP), 2, 2),
+            (frame(TAG, UDP), 1, 2),
+            (frame(ARP), 1, 9),
+        ):
+            passed = len(self.out(in_port, *[data] * count)[3])
+            if data == frame(ARP):
+                self.assertIn(passed, (1, 2, 3))
+            else:
+                self.assertEqual(passed, count)
+            packets, octets = packets + passed, octets + passed * len(data)
+            self.wait(self.host, self.driver.refresh([group]))
+            self.wait(self.host, self.driver.refresh([inner]))
+            for one in (group.counters, *group.bucket_counters):
+                self.assertEqual((one.packets, one.bytes), (packets, octets), data.hex())
+            for one in (inner.counters, *inner.bucket_counters):
+                self.assertEqual((one.packets, one.bytes), (packets, octets + 4 * packets))
+        self.delete(*rules)
+        self.assertEqual([rule.counters.packets for rule in rules], [5, 2, 9])
 
     def test_failover(self) -> None:
         """A bucket is used while the port that it watches is live; then the next one, until it is

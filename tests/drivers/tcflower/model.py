@@ -79,11 +79,13 @@ class Verdict:
     :ivar sent: device numbers and frames.
     :ivar trapped: the packet as it was handed to the software, and by which filter.
     :ivar hits: the filters that took it.
+    :ivar frames: what it was when each did.
     """
 
     sent: list[tuple[int, bytes]] = attrs.Factory(list)
     trapped: tuple[Skb, Filter] | None = None
     hits: list[Filter] = attrs.Factory(list)
+    frames: list[bytes] = attrs.Factory(list)
 
 
 def layers(data: bytes | bytearray) -> tuple[int, list[tuple[int, int]], int]:
@@ -221,6 +223,7 @@ class Tc:
             found = self._find(skb, chain)
             assert found is not None, f"nothing in chain {chain} takes {frame.hex()}"
             verdict.hits.append(found)
+            verdict.frames.append(bytes(skb.data))
             control = self._execute(skb, found, verdict)
             if control & GOTO_CHAIN != GOTO_CHAIN:
                 assert control in (SHOT, STOLEN, TRAP), f"Linux gets the packet: {control}"

@@ -22,19 +22,23 @@ from drivers.software.memory import MemoryPort
 from drivers.software.port import NO_FLOOD, PORT_DOWN
 from drivers.software.run import Run
 from drivers.tcflower.actions import SHOT, TRAP, Gact, Skbedit, TcAction, goto_chain
+from drivers.tcflower.credits import Accounts, Credits
 from drivers.tcflower.filters import Filter
-from drivers.tcflower.places import LAST, entry_chain, low_chain
-from drivers.tcflower.tails import Tails
+from drivers.tcflower.keys import needs_tag
+from drivers.tcflower.places import FREE_CHAINS, LAST, entry_chain, low_chain
+from drivers.tcflower.tails import Tails, credits_of
 from drivers.tcflower.translate import Translation, translate
 from drivers.tcflower.view import PortView, View
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule
-from tests.drivers.tcflower.model import Tc
+from drivers.testing.fakes import FakeGroup
+from tests.drivers.tcflower import model
+from tests.drivers.tcflower.model import TAGS, Tc
 from tests.drivers.tcflower.worlds import PORTS, TABLES, World, worlds
 
 LENGTH = 60
 """Ethernet's shortest frame: shorter ones are padded when they are sent."""
 
-Result = tuple[list[tuple[int, bytes]], list[tuple[Any, ...]], dict[int, int]]
+Result = tuple[list[tuple[int, bytes]], list[tuple[Any, ...]], dict[int, int], list[Any]]
 
 
 def upcall(table_id: int, counted: bool, match: Match) -> tuple[TcAction, ...]:
@@ -61,7 +65,10 @@ class Software:
         self.host = FakeHost(miss_to_controller=False)
         self.driver.start(self.host)
         self.rules = {rule.cookie: attrs.evolve(rule, counters=Counters()) for rule in world.rules}
-        for group in world.groups:
+        self.groups = {
+            one.group_id: FakeGroup(one.group_id, one.type, one.buckets) for one in world.groups
+        }
+        for group in self.groups.values():
             self.driver.set_numbered(FakeOperation.add(group))
         self.driver.submit([FakeOperation.add(rule) for rule in self.rules.values()])
         self.driver.port_mod(3, NO_FLOOD, NO_FLOOD)
@@ -83,7 +90,11 @@ class Software:
 
     def result(self) -> Result:
         """What has come of all."""
-        return self.sent(), said(self.host), self.counted()
+        groups = [
+            [(one.packets, one.bytes) for one in (group.counters, *group.bucket_counters)]
+            for group in self.groups.values()
+        ]
+        return self.sent(), said(self.host), self.counted(), groups
 
     def enter(self, in_port: int, frame: bytes) -> None:
         """A frame comes in."""
@@ -116,6 +127,9 @@ class Kernel:
         }
         view = View(ports, {group.group_id: group for group in world.groups}, upcall=upcall)
         tails = Tails()
+        self.accounts = Accounts(self.software.groups)
+        self.credits: dict[Filter, Credits] = {}
+        self.sizes = True
         self.owner: dict[tuple[int, int], FakeRule] = {}
         for table in range(TABLES):
             go = (Gact(goto_chain(low_chain(table))),)
@@ -130,7 +144,9 @@ class Kernel:
             if made.tail:
                 chain, new = tails.hold(made.tail)
                 self.tc.add(new)
+                self.credits.update(zip(new, credits_of(made.tail), strict=False))
             own = made.filters(chain)
+            self.credits.update(dict.fromkeys(own, made.credits))
             self.tc.add(own)
             if not made.upcall:
                 self.owner[made.chain, made.pref] = rule
@@ -141,7 +157,15 @@ class Kernel:
         """A frame comes in."""
         verdict = self.tc.run(frame, f"p{in_port}")
         self.sent += [(ifindex - 10, data) for ifindex, data in verdict.sent]
-        for hit in verdict.hits:
+        before = verdict.hits[:1]
+        for hit, data in zip(verdict.hits, verdict.frames, strict=True):
+            credited = self.credits.get(hit, ())
+            tagged, told = model.number(data, 12, 2) in TAGS, needs_tag(hit.keys)
+            # It does not count the outer tag, which is known if the rule or its tail match one.
+            self.accounts.count(credited, 1, len(data) + 4 * (told - tagged))
+            if credited and tagged and not told:
+                self.sizes &= hit.chain >= FREE_CHAINS and needs_tag(before[0].keys)
+            before = [hit]
             rule = self.owner.get((hit.chain, hit.pref))
             if rule is not None:
                 self.counts[rule.cookie] += 1
@@ -154,9 +178,9 @@ class Kernel:
 
     def result(self) -> Result:
         """What has come of all."""
-        sent, told, counted = self.software.result()
+        sent, told, counted, groups = self.software.result()
         sent += [(number, frame.ljust(LENGTH, b"\0")) for number, frame in self.sent]
-        return sorted(sent), told, {c: n + self.counts[c] for c, n in counted.items()}
+        return sorted(sent), told, {c: n + self.counts[c] for c, n in counted.items()}, groups
 
 
 class EquivalenceTests(SynchronousTestCase):
@@ -170,7 +194,14 @@ class EquivalenceTests(SynchronousTestCase):
             software, kernel = Software(world), Kernel(world)
             software.enter(in_port, frame)
             kernel.enter(in_port, frame)
-            self.assertEqual(kernel.result(), software.result(), (in_port, frame.hex()))
+            *done, groups = kernel.result()
+            *wanted, counted = software.result()
+            self.assertEqual(done, wanted, (in_port, frame.hex()))
+            if not kernel.sizes:
+                groups, counted = (
+                    [[one[0] for one in group] for group in of] for of in (groups, counted)
+                )
+            self.assertEqual(groups, counted, (in_port, frame.hex()))
 
     @given(worlds())
     def test_rules(self, world: World) -> None:

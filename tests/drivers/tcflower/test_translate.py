@@ -110,8 +110,8 @@ class OutputTests(TranslateTestCase):
     def test_tail(self) -> None:
         """Where the ingress port is not matched, the rule has one filter and ends in a tail."""
         made = self.made(MATCH_ALL, apply(Output(2)))
-        self.assertEqual([actions for _, actions in made.tail], [(Gact(SHOT),), (Mirred(12),)])
-        self.assertEqual([where[0].indev for where, _ in made.tail], ["p2", ""])
+        self.assertEqual([actions for _, actions, _ in made.tail], [(Gact(SHOT),), (Mirred(12),)])
+        self.assertEqual([where[0].indev for where, _, _ in made.tail], ["p2", ""])
         [own] = made.filters(5000)
         self.assertEqual(own.actions, (Gact(goto_chain(5000)),))
 
@@ -147,7 +147,7 @@ class OutputTests(TranslateTestCase):
     def test_ttl(self) -> None:
         """A TTL that must not be decremented is the software's affair."""
         made = self.made(Match.of(in_port=1, eth_type=0x800), apply(DecNwTtl(), Output(2)))
-        [(where, trapped), (deep, too), (rest, _)] = made.tail
+        [(where, trapped, _), (deep, too, _), (rest, _, _)] = made.tail
         self.assertEqual((trapped, too), (TRAPPED, TRAPPED))
         self.assertEqual([key.name for key in where[0].keys], ["eth_type", "ip_ttl"])
         # Linux looks for the IP header behind one tag and no more.
@@ -162,7 +162,7 @@ class OutputTests(TranslateTestCase):
         made = self.made(match, apply(SetField(f.TCP_DST, 80), Output(2)))
         done = {
             key.value: [type(action).__name__ for action in actions]
-            for where, actions in made.tail
+            for where, actions, _ in made.tail
             for key in where[0].keys
             if key.name == "flags"
         }
@@ -351,7 +351,7 @@ class RefusalTests(TranslateTestCase):
             (Match.of(eth_type=0x800, tunnel_id=5), TRAPPED),
             (Match.of(eth_type=0x800, tun_src=(0, 1)), (Gact(SHOT),)),
         ):
-            actions = [actions for _, actions in self.made(match, does).tail[:2]]
+            actions = [actions for _, actions, _ in self.made(match, does).tail[:2]]
             self.assertEqual(actions, [expired] * 2)
 
     def test_no_tunnels(self) -> None:
