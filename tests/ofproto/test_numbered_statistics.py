@@ -9,6 +9,7 @@ from agent.openflow import group_messages as gm
 from agent.openflow import messages as of
 from agent.openflow.actions import GroupAction, Output
 from agent.openflow.actions13 import ActionType
+from agent.openflow.codec import decode, encode
 from tests.ofproto.numbered import (
     DROP,
     G_ADD,
@@ -21,6 +22,7 @@ from tests.ofproto.numbered import (
 )
 from tests.ofproto.stage import PORT1, PORT2, SwitchTestCase
 
+UNKNOWN = (1 << 64) - 1
 PLAIN = bucket()
 CHAIN = bucket(GroupAction(1))
 
@@ -116,6 +118,15 @@ class StatisticsTests(NumberedTestCase):
             self.assertEqual((stats.meter_id, stats.flow_count), (1, 1))
             self.assertEqual((stats.packet_in_count, stats.byte_in_count), (7, 700))
             self.assertEqual(stats.bands, ((3, 300),))
+
+    def test_unknown_bytes(self) -> None:
+        """What is not known stays so, though something was added to it; the reply can be sent."""
+        meter = self.switch.meter_mods.table.entries[1]
+        meter.band_counters[0].bytes = UNKNOWN + 300
+        reply = self.reply(gm.MeterStatsRequest(1))
+        self.assertEqual(reply.meters[0].bands, ((0, UNKNOWN),))
+        sent: Any = decode(of.OFP13, encode(of.OFP13, reply))
+        self.assertEqual(sent.meters, reply.meters)
 
     def test_meter_config(self) -> None:
         """Meters are described as they were made."""
