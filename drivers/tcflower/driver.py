@@ -19,6 +19,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, cast
 
@@ -62,6 +63,7 @@ from drivers.tcflower.counting import Counting
 from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.devices import Devices
 from drivers.tcflower.guard import Guard
+from drivers.tcflower.lock import Lock
 from drivers.tcflower.meters import BAND_TYPES, MAX_BANDS
 from drivers.tcflower.meters import FLAGS as METER_FLAGS
 from drivers.tcflower.monitor import Monitor
@@ -95,6 +97,7 @@ class TcFlowerDriver(Datapath):
 
     name = "tcflower"
     # Made by start(), when the bridge is known.
+    _lock: Lock
     _rules: Rules
     _devices: Devices
     _counting: Counting
@@ -144,49 +147,58 @@ class TcFlowerDriver(Datapath):
         :raises OSError: when a port cannot be opened, or the host cannot do what is needed; the
             text says what is missing.
         """
-        super().start(host)
-        if self._cpu is not None:
-            try:
-                self._cpu.open(host.reactor, host.name)
-            except BaseException:
-                super().stop()
-                raise
         block = Block(block_of(host.name), self._requests, host.name)
         self._block = block.number
-        ports = self._tc_ports
-        tables = self.capabilities.tables
-        settings = self._settings
-        flags = settings.flags
-        self._batches = Batches(
-            settings.scheduler, EvenCosts(self._room), self._ask, host.reactor.seconds
-        )
-        end = self._batches.end
-        self._policers = Policers(block, flags, host, self._system, self.set_numbered, end)
-        meters = self._policers.actions
-        self._rules = Rules(
-            block,
-            ports,
-            self._tables,
-            tables,
-            flags,
-            host,
-            meters,
-            settings.patience,
-            self._cpu,
-            settings.fallback,
-            end,
-        )
-        self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
-        entries = self._rules.installer.entries
-        self._counting = Counting(block, entries, self._dumper, host.now)
-        ground = self._rules.surroundings.ground
-        self._table_counting = TableCounting(block, entries, ground, self._counting, host.now)
-        self._worker = slices(host.reactor)
-        self._checker = Checker(block, ports, self._rules, flags, self._dumper, host, self._worker)
-        self._guard = Guard(
-            block, self._rules, self._devices, self._dumper, host, self._worker, settings.restore
-        )
-        try:
+        with ExitStack() as undo:
+            self._lock = Lock(self._system, block.number, host.name)
+            undo.callback(self._lock.close)
+            super().start(host)
+            undo.callback(super().stop)
+            if self._cpu is not None:
+                self._cpu.open(host.reactor, host.name)
+            ports = self._tc_ports
+            tables = self.capabilities.tables
+            settings = self._settings
+            flags = settings.flags
+            self._batches = Batches(
+                settings.scheduler, EvenCosts(self._room), self._ask, host.reactor.seconds
+            )
+            end = self._batches.end
+            self._policers = Policers(block, flags, host, self._system, self.set_numbered, end)
+            meters = self._policers.actions
+            self._rules = Rules(
+                block,
+                ports,
+                self._tables,
+                tables,
+                flags,
+                host,
+                meters,
+                settings.patience,
+                self._cpu,
+                settings.fallback,
+                end,
+            )
+            self._devices = Devices(block, ports, self._rules, self._dumper, self._system)
+            undo.callback(self._devices.give_up)
+            undo.callback(self._close)
+            entries = self._rules.installer.entries
+            self._counting = Counting(block, entries, self._dumper, host.now)
+            ground = self._rules.surroundings.ground
+            self._table_counting = TableCounting(block, entries, ground, self._counting, host.now)
+            self._worker = slices(host.reactor)
+            self._checker = Checker(
+                block, ports, self._rules, flags, self._dumper, host, self._worker
+            )
+            self._guard = Guard(
+                block,
+                self._rules,
+                self._devices,
+                self._dumper,
+                host,
+                self._worker,
+                settings.restore,
+            )
             self._devices.take_over(settings.adopt)
             self._policers.take_over()
             self._requests.open(host.reactor)
@@ -200,11 +212,7 @@ class TcFlowerDriver(Datapath):
                     self._guard.suspect,
                 )
             )
-        except BaseException:
-            self._close()
-            self._devices.give_up()
-            super().stop()
-            raise
+            undo.pop_all()
         block.doubt = self._requests.overrun = lambda: self._guard.suspect(None)
         self._devices.watch(lambda: self._guard.suspect(None))
         if self._cpu is not None:
@@ -221,7 +229,14 @@ class TcFlowerDriver(Datapath):
         self._rules.stop()
         self._devices.stop(self._settings.keep_rules)
         stopped = self._policers.stop(self._settings.keep_rules)
-        return stopped.addCallback(lambda _: super(TcFlowerDriver, self).stop())
+        stopped.addCallback(lambda _: super(TcFlowerDriver, self).stop())
+
+        def ended(result: Any) -> Any:
+            # Nothing is done to the kernel any more.
+            self._lock.close()
+            return result
+
+        return stopped.addBoth(ended)
 
     def _close(self) -> None:
         self._requests.close()

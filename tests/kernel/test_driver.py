@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,7 @@ from agent.openflow.match import Match
 from agent.openflow.messages import Port
 from drivers.plugin import DriverFactory
 from drivers.software.port import NO_FLOOD
+from drivers.tcflower.driver import block_of
 from drivers.testing import (
     DriverContractTests,
     FakeEntry,
@@ -199,6 +202,32 @@ class KernelContractTests(KernelHarness, DriverContractTests, SynchronousTestCas
         self.assertEqual(counted(), {0: (4, 3), 3: (3, 2)})
         self.run_operations(driver, host, FakeOperation.delete(second))
         self.assertEqual(counted(), {0: (4, 3), 3: (3, 2)})
+
+
+class LockTests(KernelHarness, SynchronousTestCase):
+    """Somebody else has the bridge."""
+
+    def test_another_process(self) -> None:
+        """While another process has the block of the bridge it cannot be started; it can when that
+        was killed."""
+        code = f"""if True:
+            from drivers.software.system import SYSTEM
+            from drivers.tcflower.lock import Lock
+            lock = Lock(SYSTEM, {block_of(self.bridge)}, "it")
+            print("locked", flush=True)
+            input()
+        """
+        other = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        with other:
+            assert other.stdout is not None
+            self.assertEqual(other.stdout.readline(), b"locked\n")
+            error = self.assertRaises(OSError, self.started)
+            self.assertIn(f"bridge {self.bridge}", str(error))
+            self.assertNotIn("clsact", run("tc qdisc show dev tc1"))
+            other.kill()
+        self.stop(*self.started())
 
 
 class ForwardingHarness(KernelHarness):

@@ -139,6 +139,16 @@ class FakeNetlink(FakeDescriptor):
         return len(data)
 
 
+class FakeUnixSocket(FakeDescriptor):
+    """A unix socket."""
+
+    def bind(self, address: str) -> None:
+        """Take a name, which only one can have."""
+        if any(other.bound == address for other in self.kernel.sockets(FakeUnixSocket)):
+            raise error(errno.EADDRINUSE)
+        self.bound = address
+
+
 class FakePacketSocket(FakeDescriptor):
     """A packet socket.
 
@@ -273,6 +283,8 @@ class FakeKernel(System):
             if CAP_NET_RAW in self.missing:
                 raise error(errno.EPERM)
             return FakePacketSocket(self)
+        if family == socket.AF_UNIX:
+            return FakeUnixSocket(self)
         return FakeDescriptor(self)
 
     def open(self, path: str) -> int:

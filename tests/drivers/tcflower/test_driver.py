@@ -123,6 +123,20 @@ class HostTests(TcFlowerHarness, SynchronousTestCase):
         self.assertRaises(OSError, ContractHarness.started, self)
         self.assertEqual(list(self.kernel.qdiscs), [first])
 
+    def test_second(self) -> None:
+        """Two of one name do not share a block: the second is told which bridge, and by whom, and
+        changes nothing; when the first has stopped it may have it."""
+        driver, host = ContractHarness.started(self)
+        before, there = dict(self.kernel.descriptors), dict(self.kernel.blocks[block_of("br0")])
+        error = self.assertRaises(OSError, ContractHarness.started, self)
+        self.assertIn("bridge br0", str(error))
+        self.assertIn("another process", str(error))
+        self.assertEqual(self.kernel.descriptors, before)
+        self.assertEqual(self.kernel.blocks[block_of("br0")], there)
+        self.stop(driver, host)
+        self.assertEqual(self.kernel.descriptors, {})
+        self.stop(*ContractHarness.started(self))
+
     def test_others(self) -> None:
         """A device whose qdisc is somebody else's is left alone, and named."""
         self.kernel.qdiscs[self.kernel.devices["eth2"].index] = 99
