@@ -88,7 +88,7 @@ bench: $(VENV)/test.stamp
 		echo; $(BIN)/python -m bench.$$part || exit 1; done
 
 bench-tcflower: $(VENV)/test.stamp
-	@tests/vm/in-kernel $(VM) $(BIN)/python -m bench.tcflower
+	@VM_SMP=2 VM_TIMEOUT=1800 tests/vm/in-kernel $(VM) $(BIN)/python -m bench.tcflower
 
 bench-asic: $(VENV)/test.stamp
 	@$(BIN)/python -m bench.asic

@@ -9,9 +9,10 @@ ways install the same filters:
 - ``tc -batch``;
 - Open vSwitch, which is told by ``dpctl/add-flows``; without it that row is missing.
 
-Only ratios count, for the machine may be emulated.  With one CPU the load generator and the agent
-share it.  The ways take turns, and medians are shown; only Open vSwitch comes last and alone, for
-it looks at its flows all the time.
+Only ratios count, for the machine may be emulated.  It has two processors: the agent asks the
+kernel in a thread, and the load generator takes a little; ``tc`` has one to itself all the time.
+The ways take turns, and medians are shown; only Open vSwitch comes last and alone, for it looks at
+its flows all the time.
 """
 
 from __future__ import annotations
@@ -195,6 +196,7 @@ def read_counters(
     in pairs, after packets for some of the rules."""
     peer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     peer.bind((f"{device}-peer", 0))
+    frames = [compose(rule.match) for rule in rules]
     sent = 0
 
     def read(ask: Callable[[Sequence[FakeRule]], Any]) -> None:
@@ -208,8 +210,8 @@ def read_counters(
         for text, step in (("no rule", 0), ("a hundredth of the rules", 100), ("each rule", 1)):
             ratios = []
             for _ in range(PAIRS):
-                for rule in rules[::step] if step else ():
-                    peer.send(compose(rule.match))
+                for frame in frames[::step] if step else ():
+                    peer.send(frame)
                     sent += 1
                 ours = timed(partial(read, ask))
                 assert sum(rule.counters.packets for rule in rules) == sent

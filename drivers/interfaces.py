@@ -50,6 +50,9 @@ class OperationKind(enum.Enum):
     MODIFY = "modify"
     DELETE = "delete"
 
+    # There is one of each; that of the base class is a function in Python, and asked for each rule.
+    __hash__ = object.__hash__
+
 
 class Target(enum.Enum):
     """What an operation is about."""

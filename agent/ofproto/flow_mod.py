@@ -201,7 +201,7 @@ class FlowMods:
         match = request.match
         priority = request.priority
         instructions = request.instructions
-        self._check_rule(request, requester, table.table_id)
+        self.validators[table.table_id].check(requester.version, match, instructions)
         old = table.rules.find(match, priority)
         if old is not None:
             if old.pending is not None:
