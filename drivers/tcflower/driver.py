@@ -208,6 +208,7 @@ class TcFlowerDriver(Datapath):
                     self._system,
                     block.number,
                     self._devices.has,
+                    self._rules.installer.ends.uses,
                     self._requests.port,
                     self._guard.suspect,
                 )

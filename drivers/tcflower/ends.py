@@ -18,6 +18,7 @@ from drivers.tcflower.dump import Reading
 from drivers.tcflower.entries import Entries, Slot, tail_filters
 from drivers.tcflower.filters import Filter, FilterFlags, Filters
 from drivers.tcflower.left import Left
+from drivers.tcflower.places import FREE_CHAINS
 from drivers.tcflower.tails import Tail, Tails, credits_of, filters_of
 
 
@@ -50,6 +51,10 @@ class Ends:
 
     def __len__(self) -> int:
         return len(self._tails)
+
+    def uses(self, chain: int) -> bool:
+        """Whether there should be filters in a chain, if it is one of tails."""
+        return chain < FREE_CHAINS or self._tails.uses(chain)
 
     def adopt(self, left: Left) -> None:
         """There are tails of an earlier run; the chains they have are nobody else's."""

@@ -59,17 +59,25 @@ class Monitor:
     """See the module."""
 
     def __init__(
-        self, system: System, block: int, ours: Callable[[int], bool], own: int, told: Told
+        self,
+        system: System,
+        block: int,
+        ours: Callable[[int], bool],
+        used: Callable[[int], bool],
+        own: int,
+        told: Told,
     ) -> None:
         """Make it; nothing is heard before :meth:`open`.
 
         :param block: the number of the block.
         :param ours: whether a device of this number is a port's.
+        :param used: whether there should be filters in a chain of this number.
         :param own: the netlink port of the socket by which we change filters.
         """
         self._system = system
         self._block = block
         self._ours = ours
+        self._used = used
         self._own = own
         self._told = told
         self._socket: Any = None
@@ -134,8 +142,12 @@ class Monitor:
                 self._told(None)
         elif kind in FILTERS and device == pack.BLOCK and parent == self._block:
             chain = payloads(data, at + pack.FIRST, at + length).get(pack.CHAIN, bytes(4))
-            # Without a handle, it is all of a pref, or of the chain.
-            self._told((_u32.unpack(chain)[0], info >> 16, handle) if handle else None)
+            number = _u32.unpack(chain)[0]
+            # A chain goes with its last filter, and that it does so is nobody's request, also if we
+            # have removed the filter.
+            if kind != RTM_DELCHAIN or self._used(number):
+                # Without a handle, it is all of a pref, or of the chain.
+                self._told((number, info >> 16, handle) if handle else None)
 
 
 def wanted(block: int, own: int) -> bytes:

@@ -51,6 +51,7 @@ class Tails:
 
     def __init__(self) -> None:
         self._held: dict[Tail, _Held] = {}
+        self._used: set[int] = set()
         self._free: list[int] = []
         self._next = iter(range(FREE_CHAINS, MAX_CHAIN + 1))
 
@@ -62,6 +63,10 @@ class Tails:
 
     def __contains__(self, tail: Tail) -> bool:
         return tail in self._held
+
+    def uses(self, chain: int) -> bool:
+        """Whether some rule ends in a chain."""
+        return chain in self._used
 
     def begin(self, chain: int) -> None:
         """Chains before this are taken."""
@@ -81,6 +86,7 @@ class Tails:
             if chain is None:
                 chain = self._free.pop() if self._free else next(self._next)
             held = self._held[tail] = _Held(chain)
+            self._used.add(chain)
             made = filters_of(tail, chain)
         held.users += 1
         return held.chain, made
@@ -103,6 +109,7 @@ class Tails:
         if held.users:
             return ()
         del self._held[tail]
+        self._used.discard(held.chain)
         return filters_of(tail, held.chain)
 
     def freed(self, chain: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from agent.openflow.actions import ApplyActions, GotoTable, Output, SetNwTtl
+from agent.openflow.actions import ApplyActions, GotoTable, Output, SetNwTtl, SetQueue
 from agent.openflow.match import Match
 from drivers.software.system import SYSTEM
 from drivers.tcflower import pack
@@ -141,6 +141,27 @@ class OthersTests(FaultHarness, SynchronousTestCase):
         self.assertTrue(turn(self.reactor, lambda: self.driver.show()["lost rules"] > losses, 10))
         self.assert_right()
         self.assertIn("pref 7 ", run(f"tc filter show block {block} chain 0"))
+
+    def test_own(self) -> None:
+        """What the driver itself removes is no reason to look, also where a chain ends by it."""
+        looks: list[float] = []
+        look = self.driver._devices.look
+
+        def counted() -> Any:
+            looks.append(self.host.now())
+            return look()
+
+        self.patch(self.driver._devices, "look", counted)
+        rule = FakeRule(Match.of(eth_src=9), 9, 0, (ApplyActions((SetQueue(3), Output(1))),))
+        chains = run(f"tc chain show block {self.block}")
+        self.add(rule)
+        self.assertNotEqual(run(f"tc chain show block {self.block}"), chains)
+        self.run_operations(self.driver, self.host, FakeOperation.delete(rule))
+        del self.host.expected[rule.handle]
+        turn(self.reactor, lambda: looks, 0.5)
+        self.assertEqual(run(f"tc chain show block {self.block}"), chains)
+        self.assertEqual(looks, [])
+        self.assertEqual(self.check(), [])
 
     def test_under_load(self) -> None:
         """Whatever is removed while rules are added, those that were confirmed are there

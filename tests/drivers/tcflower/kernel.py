@@ -18,7 +18,7 @@ from drivers.software.link import IFINFOMSG as _ifinfo
 from drivers.software.link import RTM_GETLINK
 from drivers.tcflower import pack, qdisc, shared
 from drivers.tcflower.dump import payloads
-from drivers.tcflower.monitor import RTMGRP_TC
+from drivers.tcflower.monitor import RTM_DELCHAIN, RTMGRP_TC
 from drivers.tcflower.netlink import NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR
 from drivers.tcflower.qdisc import CLSACT_PARENT, RTM_DELQDISC, RTM_GETQDISC
 from tests.drivers.software.kernel import FakeDescriptor, FakeKernel, FakeNetlink, error
@@ -124,6 +124,11 @@ class FakeTcKernel(FakeKernel):
                 block[key] = attrs.evolve(block[key], options=options)
                 self._news(filter_message(block[key], number))
 
+    def end_chain(self, number: int, chain: int) -> None:
+        """A chain goes with its last filter."""
+        about = pack.attribute(pack.CHAIN, chain.to_bytes(4, pack.ORDER))
+        self._news(pack.message(RTM_DELCHAIN, 0, 0, number, (0, 0, 0), about))
+
     def _news(self, message: bytes) -> None:
         """Tell who wants to know what somebody has done."""
         for opened in self.sockets(FakeTcNetlink):
@@ -156,6 +161,8 @@ class FakeTcKernel(FakeKernel):
                 code, text = self.keep(key)
                 if not code:
                     del block[key]
+                    if not any(other[0] == key[0] for other in block):
+                        self.end_chain(number, key[0])
                 return code, text
             return self.install(block, key, flags, message)
         _, index, _, parent, _ = pack.TCMSG.unpack_from(message, pack.HEADER.size)

@@ -7,7 +7,8 @@ import errno
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from agent.openflow.actions import ApplyActions, Output, SetNwTtl
+from agent.openflow.actions import ApplyActions, Output, SetField, SetNwTtl
+from agent.openflow.fields import ETH_DST
 from agent.openflow.match import Match
 from drivers.interfaces import OptionError
 from drivers.tcflower import pack
@@ -284,6 +285,24 @@ class GuardTests(CheckHarness, SynchronousTestCase):
         self.assertEqual(self.kernel.requests, requests)
         wrong = self.assertRaises(OptionError, self.make, lost="found")
         self.assertEqual(wrong.key, "lost")
+
+    def test_own_chains(self) -> None:
+        """Nothing is looked at because a chain has ended in which no rule ends any more; where one
+        does, everything is."""
+        dumps = len(self.kernel.dumps)
+        does = (ApplyActions((SetField(ETH_DST, 5), Output(1))),)
+        rule = FakeRule(Match.of(eth_src=9), 12, 0, does)
+        self.run_operations(self.driver, self.host, FakeOperation.add(rule))
+        ((_, block),) = self.kernel.blocks.items()
+        (chain,) = {key[0] for key in block} - {key[0] for key in self.there}
+        self.assertGreaterEqual(chain, FREE_CHAINS)
+        self.run_operations(self.driver, self.host, FakeOperation.delete(rule))
+        self.pass_time(1)
+        self.assertEqual(set(block), self.there)
+        self.assertEqual(len(self.kernel.dumps), dumps)
+        self.kernel.end_chain(self.driver.show()["block"], max(key[0] for key in self.there))
+        self.pass_time(1)
+        self.assertGreater(len(self.kernel.dumps), dumps)
 
     def test_own(self) -> None:
         """News that is about no filter of ours, and none at all, is passed over."""
