@@ -19,7 +19,6 @@ from drivers.tcflower.changes import ADDING
 from drivers.tcflower.probe import Probe
 from drivers.testing import FakeHost, FakeOperation, FakeRule
 from drivers.testing.fakes import output
-from drivers.testing.harness import ContractHarness
 from tests.kernel import run
 from tests.kernel.reactors import turn
 from tests.kernel.test_driver import KernelHarness
@@ -182,33 +181,3 @@ class OthersTests(FaultHarness, SynchronousTestCase):
             for operation in gone:
                 del self.host.expected[operation.rule.handle]
             self.assert_right()
-
-
-class LeftTests(FaultHarness, SynchronousTestCase):
-    """A second run finds what a first has left."""
-
-    def test_killed(self) -> None:
-        """After kill -9 with many rules, the next run adopts those that are asked for again, which
-        forward all the while; the others go, and nothing is there twice."""
-        self.start(keep_rules=True)
-        rules = [*self.sorts(), *self.many(MANY)[3:]]
-        self.add(*rules)
-        self.stop(self.driver, self.host)
-        before = run(f"tc filter show block {self.block}")
-        self.driver, self.host = ContractHarness.started(
-            self, mode="skip_hw", adopt_seconds=2, left_rules="adopt"
-        )
-        left = self.driver.show()["left filters"]
-        self.assertGreater(left, MANY)
-        sent = self.driver.show()["requests"]
-        again = [
-            FakeRule(r.match, r.priority, r.table_id, r.instructions) for r in rules[: MANY // 2]
-        ]
-        self.add(*again)
-        # Those of rules are read once each, and those of tails installed once more.
-        self.assertLess(self.driver.show()["requests"] - sent, len(again) * 2)
-        self.assertTrue(turn(self.reactor, lambda: not self.driver.show()["left filters"], 10))
-        turn(self.reactor, lambda: False, 1)
-        self.assert_right()
-        after = run(f"tc filter show block {self.block}")
-        self.assertLess(after.count("cookie 6f666167"), before.count("cookie 6f666167"))
