@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from agent.openflow.errors import TOO_MANY, UNSUPPORTED_ORDER, OpenFlowError
+from agent.packet.protocols import MPLS_HEADER_LEN, VLAN_HEADER_LEN
 from drivers.tcflower.actions import (
     MAX_ACTIONS,
     SHOT,
@@ -50,7 +51,12 @@ class Edit:
     csum: CsumFlags = NO_CSUM
 
 
-_LONGER: Final = {VlanOp.PUSH: 4, VlanOp.POP: -4, MplsOp.PUSH: 4, MplsOp.POP: -4}
+_LONGER: Final[dict[tuple[type, int], int]] = {
+    (Vlan, VlanOp.PUSH): VLAN_HEADER_LEN,
+    (Vlan, VlanOp.POP): -VLAN_HEADER_LEN,
+    (Mpls, MplsOp.PUSH): MPLS_HEADER_LEN,
+    (Mpls, MplsOp.POP): -MPLS_HEADER_LEN,
+}
 """By how many bytes operations on tags make a packet longer."""
 
 
@@ -64,7 +70,7 @@ Send: TypeAlias = tuple[Form, int]
 def growth(form: Form) -> int:
     """By how many bytes a packet of this form is longer than it was."""
     changes = (edit.do for edit in form)
-    return sum(_LONGER.get(do.op, 0) for do in changes if isinstance(do, Vlan | Mpls))
+    return sum(_LONGER.get((type(do), do.op), 0) for do in changes if isinstance(do, Vlan | Mpls))
 
 
 def words(

@@ -207,26 +207,29 @@ class GuardTests(CheckHarness, SynchronousTestCase):
             self.assert_restored()
 
     def test_gone_while_looked(self) -> None:
-        """A tail that is put back when its last rule is being deleted is not there in the end."""
-        rule = FakeRule(Match.of(eth_type=0x806), 21, 0, output(1))
-        self.run_operations(
-            self.driver,
-            self.host,
-            *(FakeOperation.delete(one) for one in self.host.expected.values()),
-        )
-        self.host.expected.clear()
+        """A tail whose last rule goes while all filters are read, which takes some turns, is not
+        put back."""
+        many = self.rules(self.driver, 200, in_port=2)
+        self.run_operations(self.driver, self.host, *map(FakeOperation.add, many))
+        self.host.expected.update((one.handle, one) for one in many)
         self.there = set(self.block)
-        for steps in range(12):
+        does = (ApplyActions((SetNwTtl(7), Output(1))),)
+        rule = FakeRule(Match.of(eth_type=0x800), 21, 0, does)
+        for steps in range(6, 12):
             self.run_operations(self.driver, self.host, FakeOperation.add(rule))
             tail = max(set(self.block) - self.there)
             self.assertGreaterEqual(tail[0], FREE_CHAINS)
+            # Without news of it, everything is looked at.
+            self.kernel.deaf = True
             self.kernel.take_away(tail)
-            self.kernel.turn(self.reactor)
-            self.reactor.advance(LEAST)
-            for _ in range(steps):
-                self.kernel.turn(self.reactor)
-                self.reactor.advance(0)
-            self.driver.submit([FakeOperation.delete(rule)])
+            self.kernel.deaf = False
+            for step in range(24):
+                if step == steps:
+                    self.driver.submit([FakeOperation.delete(rule)])
+                if step % 2:
+                    self.reactor.advance(LEAST / 4)
+                else:
+                    self.kernel.turn(self.reactor)
             self.assert_restored()
 
     def test_overrun(self) -> None:
