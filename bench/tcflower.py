@@ -39,7 +39,7 @@ from drivers.software.system import SYSTEM
 from drivers.tcflower import driver, pack
 from drivers.tcflower.changes import ADDING
 from drivers.tcflower.filters import FilterFlags
-from drivers.tcflower.netlink import Pipeline
+from drivers.tcflower.pipeline import Pipeline
 from drivers.tcflower.translate import translate
 from drivers.tcflower.view import PortView, View
 from drivers.testing import FakeEntry, FakeHost, FakeOperation, FakeRule

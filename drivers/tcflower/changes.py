@@ -22,7 +22,8 @@ from drivers.interfaces import IOperation
 from drivers.tcflower import found, pack
 from drivers.tcflower.dump import Reader, Reading
 from drivers.tcflower.filters import Filter
-from drivers.tcflower.netlink import LOST, Answer, Hear, Pipeline, explain
+from drivers.tcflower.netlink import LOST, explain
+from drivers.tcflower.pipeline import Answer, Hear, Pipeline
 
 ATTEMPTS: Final = 12
 """How often a request is made whose acknowledgements are lost."""

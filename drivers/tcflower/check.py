@@ -24,9 +24,9 @@ from drivers.interfaces import IDriverHost, IRule
 from drivers.tcflower import found as seen
 from drivers.tcflower import qdisc
 from drivers.tcflower.changes import Block
+from drivers.tcflower.dumper import Dumper
 from drivers.tcflower.filters import Filter, FilterFlags
 from drivers.tcflower.found import Found
-from drivers.tcflower.netlink import Dumper
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.probe import qdisc_of
 from drivers.tcflower.rules import Rules

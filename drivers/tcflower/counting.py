@@ -20,8 +20,8 @@ from agent.openflow.messages import PortStats
 from drivers.interfaces import Entry as AnyEntry
 from drivers.tcflower.changes import Block
 from drivers.tcflower.dump import CLOCK, Reader, Reading, Rows
+from drivers.tcflower.dumper import Dumper
 from drivers.tcflower.entries import Entries, Slot
-from drivers.tcflower.netlink import Dumper
 from drivers.tcflower.ports import TcPort, ask_for_device
 from drivers.tcflower.runs import Run
 

@@ -17,7 +17,7 @@ from drivers.software.device import BATCH
 from drivers.software.reader import Reader
 from drivers.software.system import System
 from drivers.software.tap import MAKE_AGAIN, Tap
-from drivers.tcflower.netlink import Pipeline
+from drivers.tcflower.pipeline import Pipeline
 from drivers.tcflower.ports import TX_DROPPED, ask_for_device, device_stats
 from drivers.tcflower.probe import TcError
 from drivers.tcflower.upcall import Upcall

@@ -16,8 +16,9 @@ from twisted.logger import Logger
 from drivers.software.system import System
 from drivers.tcflower import qdisc
 from drivers.tcflower.changes import Block
+from drivers.tcflower.dumper import Dumper
 from drivers.tcflower.left import Left
-from drivers.tcflower.netlink import Dumper, explain
+from drivers.tcflower.netlink import explain
 from drivers.tcflower.ports import TcPort
 from drivers.tcflower.probe import Probe, qdisc_of
 from drivers.tcflower.rules import Rules

@@ -62,12 +62,13 @@ from drivers.tcflower.check import Checker, slices
 from drivers.tcflower.counting import Counting
 from drivers.tcflower.cpu import Cpu
 from drivers.tcflower.devices import Devices
+from drivers.tcflower.dumper import Dumper
 from drivers.tcflower.guard import Guard
 from drivers.tcflower.lock import Lock
 from drivers.tcflower.meters import BAND_TYPES, MAX_BANDS
 from drivers.tcflower.meters import FLAGS as METER_FLAGS
 from drivers.tcflower.monitor import Monitor
-from drivers.tcflower.netlink import Dumper, Pipeline
+from drivers.tcflower.pipeline import Pipeline
 from drivers.tcflower.policers import MAX_METERS, Policers
 from drivers.tcflower.ports import TcPort, make_ports
 from drivers.tcflower.promises import Promises

@@ -25,12 +25,13 @@ from drivers.interfaces import IDriverHost
 from drivers.tcflower import found as seen
 from drivers.tcflower.changes import Block
 from drivers.tcflower.devices import Devices
+from drivers.tcflower.dumper import Dumper
 from drivers.tcflower.entries import Entry
 from drivers.tcflower.filters import Filter
 from drivers.tcflower.found import Found
 from drivers.tcflower.monitor import Key, Monitor
 from drivers.tcflower.netlink import LOST as UNKNOWN
-from drivers.tcflower.netlink import Dumper, explain
+from drivers.tcflower.netlink import explain
 from drivers.tcflower.rules import Rules
 
 LEAST: Final = 0.05

@@ -1,45 +1,22 @@
-"""Netlink without waiting: many requests on their way at once, and dumps beside them.
+"""Netlink without waiting: what its sockets and messages have in common.
 
-A :class:`Pipeline` is a socket for requests that are answered by an acknowledgement.  It sends many
-of them in one call, as long as there is room in the window, and matches what comes back by sequence
-number.  The kernel has carried out a request when the call that sends it returns, which takes
-microseconds, or as long as the hardware behind it does.  So calls that will take a while are made
-in a thread (:mod:`drivers.software.worker`), one after another, while the reactor goes on; the
-number of requests in a call is made so small that even then an answer is not long in coming.
-
-Requests are carried out in order, and of one that fails the kernel always says so.  So of those in
-one call only the last asks for an acknowledgement: with that, all before it are known to be done of
-which nothing was said.
-
-What the kernel says can be lost, for it is dropped when our receive buffer is full, and then the
-next ``recv`` fails with ENOBUFS.  The requests were carried out nevertheless, well or not.  Who
-asked is told :data:`LOST` then, and must ask again to know; the window is made smaller.
-
-A :class:`Dumper` is a socket of its own for dumps, which the kernel answers piece by piece; one is
-read at a time, and only some pieces in one turn of the reactor.
+:mod:`drivers.tcflower.pipeline` makes requests, :mod:`drivers.tcflower.dumper` reads dumps.
 
 Source: netlink(7); Linux, ``linux/netlink.h``.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from struct import Struct
-from typing import Any, Final, TypeAlias
-
-from twisted.internet.defer import Deferred, fail
+from typing import Any, Final
 
 from drivers.software.reader import Reader
 from drivers.software.system import System
-from drivers.software.worker import Worker
 from drivers.tcflower.dump import attributes
 from drivers.tcflower.pack import HEADER, NLM_F_ACK, ORDER
-from drivers.tcflower.runs import Run, each, runs
 
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1
@@ -55,23 +32,8 @@ NLM_F_CAPPED: Final = 0x100
 NLM_F_ACK_TLVS: Final = 0x200
 NLMSGERR_ATTR_MSG: Final = 1
 
-WINDOW: Final = 192
-"""Requests on their way at once; some 300 acknowledgements fill the default receive buffer."""
-BATCH: Final = 64
-"""Requests in one call, at most."""
-SLOW: Final = 0.02
-"""Seconds that a call should take, at most."""
-SHORT: Final = 0.0002
-"""Seconds that a call is expected to take for which the way to a thread and back is too far."""
 RECEIVE_BUFFER: Final = 1 << 20
 DATAGRAM: Final = 1 << 16
-READS: Final = 64
-"""Datagrams of acknowledgements that are read in one turn of the reactor: one each."""
-PIECES: Final = 8
-"""Pieces of a dump that are read in one turn of the reactor, of at most 32 KiB each."""
-REPEATS: Final = 3
-"""How often a dump is begun again because the kernel's state changed meanwhile."""
-
 _FLAGS: Final = 6 if ORDER == "little" else 7
 """Where the low byte of a message's flags is."""
 
@@ -79,15 +41,6 @@ LOST: Final = -1
 """In the place of an error number: nobody knows what became of a request."""
 
 _error = Struct("=i")
-
-Answer = Callable[[int, str], None]
-"""Takes the error number (0: it was done; :data:`LOST`) and what the kernel had to say to it."""
-
-Hear = Callable[[bytes, int, int], None]
-"""Takes a message that belongs to a request: the datagram, where it begins, and its length."""
-
-_Request: TypeAlias = tuple[int, bytes, Answer, Hear | None]
-"""A request in line: its sequence number, itself, and who is told."""
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
@@ -120,6 +73,12 @@ def acknowledged(request: bytes) -> bytes:
     return request[:_FLAGS] + bytes((request[_FLAGS] | NLM_F_ACK,)) + request[_FLAGS + 1 :]
 
 
+def error_of(data: bytes, at: int) -> int:
+    """The error number in an acknowledgement; 0: it was done."""
+    number: int = _error.unpack_from(data, at + HEADER.size)[0]
+    return -number
+
+
 def explain(error: int, text: str) -> str:
     """An error number and the kernel's words in one line."""
     if error == LOST:
@@ -128,7 +87,7 @@ def explain(error: int, text: str) -> str:
     return f"{said}: {text}" if text else said
 
 
-class _Socket:
+class NetlinkSocket:
     """What both kinds of sockets have in common."""
 
     def __init__(self, system: System, prefix: str) -> None:
@@ -196,313 +155,3 @@ class _Socket:
         """There was an error on the socket, which the next ``recv`` says."""
         self._read()
         return True
-
-
-class Pipeline(_Socket):
-    """Requests and their acknowledgements.
-
-    :ivar sent: how many requests were sent so far.
-    :ivar lost: of how many of them the acknowledgement was lost.
-    :ivar overrun: called when some were, before those who asked are told.
-    """
-
-    def __init__(self, system: System, window: int = WINDOW) -> None:
-        """Make it; nothing is sent before :meth:`open`."""
-        super().__init__(system, "requests")
-        self.sent = 0
-        self.lost = 0
-        self.overrun: Callable[[], object] = lambda: None
-        self._window = window
-        self._clock = system.clock
-        self._worker: Worker | None = None
-        self._sending = False
-        self._batch = float(BATCH)
-        # What one request takes, as far as is known; at first it may be anything.
-        self._each = SHORT
-        self._waiting: deque[_Request] = deque()
-        self._flying: dict[int, tuple[Answer, Hear | None]] = {}
-        self._reactor: Any = None
-        self._turn: Any = None
-
-    def open(self, reactor: Any, protocol: int = socket.NETLINK_ROUTE) -> None:
-        """See :class:`_Socket`."""
-        super().open(reactor, protocol)
-        self._reactor = reactor
-        self._worker = self._system.worker(reactor)
-
-    def close(self) -> None:
-        """End; nothing is answered any more.  A call that is being made is waited for."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
-        super().close()
-        self._waiting.clear()
-        self._flying.clear()
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything was answered."""
-        return not (self._waiting or self._flying)
-
-    @property
-    def pending(self) -> int:
-        """How many requests were not answered yet."""
-        return len(self._waiting) + len(self._flying)
-
-    def push(self, sequence: int, request: bytes, answer: Answer, hear: Hear | None = None) -> None:
-        """Put a request in line; it is sent after this turn, or when there is room.
-
-        :param sequence: of :meth:`sequence`, in the request, too, which need not ask for an
-            acknowledgement: that is done where none of a later request tells.
-        :param hear: takes what else the kernel says to it, before it is answered.
-        """
-        self._waiting.append((sequence, request, answer, hear))
-        self._later()
-
-    def _later(self) -> None:
-        """Send something in the next turn of the reactor."""
-        if self._turn is None and self._waiting and self._worker is not None:
-            self._turn = self._reactor.callLater(0, self._flush)
-
-    def _flush(self) -> None:
-        """Send what there is room for, unless something is being sent."""
-        self._turn = None
-        waiting, flying = self._waiting, self._flying
-        room = min(int(self._batch), self._window - len(flying), len(waiting))
-        if room <= 0 or self._sending or self._worker is None:
-            return
-        chosen = [waiting.popleft() for _ in range(room)]
-        # Answers may be read before the call returns.
-        for sequence, _, answer, hear in chosen:
-            flying[sequence] = answer, hear
-        self._sending = True
-        data = _joined([request for _, request, _, _ in chosen])
-        if self._each * room < SHORT:
-            self._was_sent(self._send(data), chosen)
-        else:
-            self._worker.call(self._send, data).addCallback(self._was_sent, chosen)
-
-    def _send(self, data: bytes) -> tuple[int, float]:
-        """Have the kernel carry requests out; returns an error number or 0, and the seconds."""
-        begun = self._clock()
-        try:
-            self._socket.send(data)
-        except OSError as error:
-            return error.errno or errno.EIO, 0.0
-        return 0, self._clock() - begun
-
-    def _was_sent(self, result: tuple[int, float], chosen: list[_Request]) -> None:
-        """The call has returned."""
-        self._sending = False
-        error, seconds = result
-        if not error:
-            self.sent += len(chosen)
-            self._pace(seconds, len(chosen))
-        else:
-            # None of it was carried out, but what was thought lost was asked for anew.
-            chosen = [one for one in chosen if self._flying.pop(one[0], None) is not None]
-            if error in (errno.EMSGSIZE, errno.ENOBUFS, errno.EAGAIN) and len(chosen) > 1:
-                # Too much at once for the send buffer, or no memory.
-                self._batch = max(1.0, len(chosen) / 2)
-                self._waiting.extendleft(reversed(chosen))
-            else:
-                for _, _, answer, _ in chosen:
-                    answer(error, "")
-        self._later()
-
-    def _pace(self, seconds: float, room: int) -> None:
-        """Send as many at once as take :data:`SLOW`."""
-        self._each = seconds / room
-        fitting = SLOW / self._each if seconds > 0 else BATCH
-        self._batch = min(float(BATCH), max(1.0, (self._batch + fitting) / 2))
-
-    def _read(self) -> None:
-        """Acknowledgements have come."""
-        for _ in range(READS):
-            try:
-                data = self._receive()
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                self._overrun()
-                break
-            if data is None:
-                break
-            self._take(data, True)
-        self._later()
-
-    def _take(self, data: bytes, whole: bool) -> None:
-        """Take what the kernel says.
-
-        :param whole: whether nothing was lost, so that nothing was said of what was done.
-        """
-        for kind, flags, sequence, at, length in messages(data):
-            flying = self._flying
-            if kind != NLMSG_ERROR:
-                about = flying.get(sequence)
-                if about is not None and about[1] is not None:
-                    about[1](data, at, length)
-                continue
-            if sequence not in flying:
-                continue
-            if whole:
-                self._done_before(sequence)
-            error = _error.unpack_from(data, at + HEADER.size)[0]
-            text = extended(data, flags, at, length) if error or flags else ""
-            self._flying.pop(sequence, _NOBODY)[0](-error, text)
-
-    def _done_before(self, sequence: int) -> None:
-        """All requests before one that is answered now were carried out."""
-        flying = self._flying
-        answers = []
-        for number, told in flying.items():
-            if number == sequence:
-                break
-            answers.append(told[0])
-        if not answers:
-            return
-        rest = islice(flying.items(), len(answers), None)
-        self._flying = dict(rest)
-        for answer in answers:
-            # One of them may have closed this.
-            if self._worker is not None:
-                answer(0, "")
-
-    def _overrun(self) -> None:
-        """Acknowledgements were lost: those that do not lie in the buffer."""
-        while True:
-            try:
-                data = self._receive()
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                continue
-            if data is None:
-                break
-            self._take(data, False)
-        missing = list(self._flying.values())
-        self._flying.clear()
-        self.lost += len(missing)
-        # What was too much for the buffer once is not sent again.
-        self._window = max(1, self._window // 2)
-        self.overrun()
-        for answer, _ in missing:
-            answer(LOST, "")
-
-
-_NOBODY: Final[tuple[Answer, None]] = (lambda error, text: None), None
-"""Who waits for an answer when the pipeline was closed by somebody who had one."""
-
-
-def _joined(requests: list[bytes]) -> bytes:
-    """Requests for one call, of which the last asks for an acknowledgement."""
-    requests[-1] = acknowledged(requests[-1])
-    return b"".join(requests)
-
-
-def _closed() -> OSError:
-    return OSError(errno.ECANCELED, "the driver has stopped")
-
-
-Take = Callable[[Run], None]
-"""Takes messages of a dump."""
-
-
-class Dumper(_Socket):
-    """Dumps, one after another."""
-
-    def __init__(self, system: System) -> None:
-        super().__init__(system, "dumps")
-        self._waiting: deque[tuple[Callable[[int], bytes], Take, Deferred[None]]] = deque()
-        self._current = 0
-        self._again = False
-        self._repeats = 0
-
-    def dump(self, request: Callable[[int], bytes], take: Take) -> Deferred[None]:
-        """Ask for a dump.  One that is not complete when this is closed fails.
-
-        :param request: makes the message with a sequence number.
-        :param take: is given every message.  When the kernel's state changed meanwhile the dump is
-            repeated, so that it may be given some of them twice; the last counts.
-        :return: fires when the dump is complete, with an :exc:`OSError` if it cannot be had.
-        """
-        if self._reader is None:
-            return fail(_closed())
-        done: Deferred[None] = Deferred()
-        self._waiting.append((request, take, done))
-        if not self._current:
-            self._begin()
-        return done
-
-    def close(self) -> None:
-        """End; see :meth:`dump`."""
-        super().close()
-        waiting = [done for _, _, done in self._waiting]
-        self._waiting.clear()
-        self._current = 0
-        for done in waiting:
-            done.errback(_closed())
-
-    def messages(self, request: Callable[[int], bytes]) -> Deferred[list[bytes]]:
-        """Ask for a dump; fires with all its messages, some of them twice if it was repeated."""
-        found: list[bytes] = []
-
-        def keep(data: bytes, at: int, length: int) -> None:
-            found.append(data[at : at + length])
-
-        return self.dump(request, each(keep)).addCallback(lambda _: found)
-
-    def _begin(self) -> None:
-        """Send the first request in line."""
-        self._again = False
-        while self._waiting and not self._current:
-            self._current = self.sequence()
-            try:
-                self._socket.send(self._waiting[0][0](self._current))
-            except OSError as error:
-                self._end(error)
-
-    def _end(self, error: OSError | None) -> None:
-        """The current dump is at its end."""
-        self._current = 0
-        if self._again and error is None and self._repeats < REPEATS:
-            self._repeats += 1
-            self._begin()
-            return
-        self._repeats = 0
-        _, _, done = self._waiting.popleft()
-        self._begin()
-        if error is None:
-            done.callback(None)
-        else:
-            done.errback(error)
-
-    def _read(self) -> None:
-        for _ in range(PIECES):
-            try:
-                data = self._receive()
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                # Whatever is missing, the rest of this dump is worth nothing.
-                self._again = True
-                continue
-            if data is None:
-                return
-            self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        for kind, flags, sequence, run in runs(data):
-            if sequence != self._current or not self._current:
-                continue
-            if flags & NLM_F_DUMP_INTR:
-                self._again = True
-            if kind in (NLMSG_DONE, NLMSG_ERROR):
-                error = -_error.unpack_from(data, run.at + HEADER.size)[0]
-                text = extended(data, flags, run.at, run.length)
-                self._end(OSError(error, explain(error, text)) if error > 0 else None)
-            else:
-                self._waiting[0][1](run)

@@ -25,12 +25,12 @@ from drivers.tcflower.netlink import (
     NLMSG_ERROR,
     SOL_NETLINK,
     acknowledged,
+    error_of,
     explain,
     extended,
     messages,
 )
 
-_error = Struct("=i")
 _u32 = Struct("=I")
 
 
@@ -76,7 +76,7 @@ class Probe:
             data = self._socket.recv(1 << 16)
             for kind, flags, _, at, length in messages(data):
                 if kind == NLMSG_ERROR:
-                    error = -_error.unpack_from(data, at + pack.HEADER.size)[0]
+                    error = error_of(data, at)
                     return error, extended(data, flags, at, length)
 
     def dump(self, request: bytes) -> Iterator[tuple[bytes, int, int]]:

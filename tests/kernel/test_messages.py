@@ -14,8 +14,9 @@ from drivers.software.system import SYSTEM
 from drivers.tcflower import describe, found, nla, pack
 from drivers.tcflower.actions import PIPE, SHOT, Gact, Mirred, Police, Policer, Skbedit, TcAction
 from drivers.tcflower.dump import Reader, Reading
+from drivers.tcflower.dumper import Dumper
 from drivers.tcflower.filters import Filter, FilterFlags
-from drivers.tcflower.netlink import Dumper, Pipeline
+from drivers.tcflower.pipeline import Pipeline
 from drivers.tcflower.runs import each
 from tests.drivers.tcflower.examples import ACTIONS
 from tests.kernel import need_flower, run

@@ -15,8 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from drivers.tcflower import pack, qdisc
 from drivers.tcflower.actions import SHOT, Gact
 from drivers.tcflower.dump import Reader, Reading
+from drivers.tcflower.dumper import Dumper
 from drivers.tcflower.filters import Filter
-from drivers.tcflower.netlink import BATCH, LOST, SHORT, WINDOW, Dumper, Pipeline, explain, messages
+from drivers.tcflower.netlink import LOST, explain, messages
+from drivers.tcflower.pipeline import BATCH, SHORT, WINDOW, Pipeline
 from drivers.tcflower.runs import each
 from tests.drivers.software.kernel import error
 from tests.drivers.tcflower.kernel import FakeTcKernel

@@ -27,7 +27,7 @@ from agent.openflow.match import Match
 from drivers.tcflower import pack
 from drivers.tcflower.changes import ADDING, Block
 from drivers.tcflower.filters import Filter, FilterFlags
-from drivers.tcflower.netlink import Pipeline
+from drivers.tcflower.pipeline import Pipeline
 from drivers.tcflower.template import (
     COPIED,
     INDEPENDENT,
