@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 from textwrap import dedent
@@ -129,12 +130,21 @@ def limits() -> list[str]:
     )
 
 
+def _doc_with_options(module: str) -> str:
+    """What the module of a driver says, or the one beside it that reads its options."""
+    said = import_module(module).__doc__ or ""
+    beside = module.rpartition(".")[0] + ".settings"
+    if "Options::" not in said and find_spec(beside) is not None:
+        said = import_module(beside).__doc__ or ""
+    return said
+
+
 def driver_options() -> list[str]:
     """What the modules of our drivers say of their options."""
     lines = []
     for name, factory in available().items():
         if isinstance(factory, DriverFactory) and factory.module.startswith("drivers."):
-            _, _, said = (import_module(factory.module).__doc__ or "").partition("Options::")
+            _, _, said = _doc_with_options(factory.module).partition("Options::")
             lines += [f"### `{name}`", "", factory.description, "", "```toml"]
             block = takewhile(lambda line: line[:1] in ("", " "), said.strip("\n").splitlines())
             lines += [*dedent("\n".join(block)).strip().splitlines(), "```", ""]

@@ -2,7 +2,7 @@
 
 All ports of a bridge share one ingress block, in which the rules are flower filters
 (:mod:`drivers.tcflower.translate`).  Requests to the kernel are on their way many at once
-(:mod:`drivers.tcflower.netlink`); an operation is complete when the kernel has confirmed all its
+(:mod:`drivers.tcflower.pipeline`); an operation is complete when the kernel has confirmed all its
 filters, and, with ``skip_sw``, when the kernel says that they are in hardware.  What comes
 meanwhile waits for a place among them (:mod:`drivers.batches`).
 
