@@ -124,13 +124,12 @@ class Block:
         read: Callable[[Reading], None] | None = None,
     ) -> None:
         """Make a request about a filter; see :meth:`ask`."""
+        self.ask(make, answer, partial(self._hear, read) if read else None)
 
-        def hear(data: bytes, at: int, length: int) -> None:
-            reading = self._reader.read(data, at, length)
-            if reading is not None and read is not None:
-                read(reading)
-
-        self.ask(make, answer, hear if read else None)
+    def _hear(self, read: Callable[[Reading], None], data: bytes, at: int, length: int) -> None:
+        reading = self._reader.read(data, at, length)
+        if reading is not None:
+            read(reading)
 
     def ask(
         self,
@@ -209,6 +208,17 @@ class Block:
 
         number = self.number
         self.request(lambda n: pack.delete_filter(place, number, REMOVING, n), answered, read)
+
+    def remove_once(
+        self,
+        place: tuple[int, int, int],
+        answer: Callable[[int, str], None],
+        read: Callable[[Reading], None],
+    ) -> None:
+        """Likewise, but whatever the answer is, or :data:`LOST`, is told."""
+        sequence = self.pipeline.sequence()
+        request = pack.delete_filter(place, self.number, REMOVING, sequence)
+        self.pipeline.push(sequence, request, answer, partial(self._hear, read))
 
     def look(
         self,

@@ -146,7 +146,8 @@ class Entry:
         """How many packets its filters have taken; none of those that the software looks up."""
         if self.translation.upcall:
             return 0
-        return sum(slot.total for slot in self.slots)
+        slots = self.slots
+        return slots[0].total if len(slots) == 1 else sum(slot.total for slot in slots)
 
 
 def counters_of(rule: IRule, translation: Translation) -> Counters:
@@ -259,20 +260,25 @@ class Entries:
 
     def remove(self, entry: Entry) -> None:
         """There is one less."""
-        self._entries.pop(entry.rule.handle, None)
-        self._gone[entry.rule.table_id] += entry.matched
-        self.in_software.pop(entry.rule.handle, None)
+        rule = entry.rule
+        self._entries.pop(rule.handle, None)
+        self.in_software.pop(rule.handle, None)
+        matched = entry.matched
+        if matched:
+            self._gone[rule.table_id] += matched
         for slot in entry.slots:
             _take(self._places, slot)
-            self._uncredit(slot)
+            if slot.credits:
+                self._uncredit(slot)
 
 
 def _take(places: dict[tuple[int, int], dict[int, Slot]], slot: Slot) -> None:
-    place = slot.key[:2]
-    there = places.get(place, {})
-    there.pop(slot.key[2], None)
-    if not there:
-        places.pop(place, None)
+    chain, pref, handle = slot.key
+    there = places.get((chain, pref))
+    if there is not None:
+        there.pop(handle, None)
+        if not there:
+            del places[chain, pref]
 
 
 class Handles:

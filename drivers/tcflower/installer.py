@@ -161,16 +161,31 @@ class Installer:
 
     def remove(self, entry: Entry, done: Done) -> None:
         """Take a rule's filters away, with what they have counted in the end."""
+        slots = entry.slots
+        if len(slots) == 1:
+            # The filter itself is not needed, which would have to be made.
+            (slot,) = slots
+            answered = partial(self._answered_one, entry, done)
+            self._block.remove_once(slot.key, answered, self._reads(slot))
+        else:
+            self._remove_all(entry, done)
 
-        def answered(refusal: Refusal | None) -> None:
-            if refusal is None:
-                self.entries.remove(entry)
-                self._end_tail(entry)
-            done(refusal)
+    def _answered_one(self, entry: Entry, done: Done, error: int, text: str) -> None:
+        if error:
+            # It is asked for again, whatever it was: the answer will be the same, or the right one.
+            self._remove_all(entry, done)
+        else:
+            self._removed(entry, done, None)
 
-        self._block.change(
-            [Step(None, slot.filter, self._reads(slot)) for slot in entry.slots], answered
-        )
+    def _remove_all(self, entry: Entry, done: Done) -> None:
+        steps = [Step(None, slot.filter, self._reads(slot)) for slot in entry.slots]
+        self._block.change(steps, partial(self._removed, entry, done))
+
+    def _removed(self, entry: Entry, done: Done, refusal: Refusal | None) -> None:
+        if refusal is None:
+            self.entries.remove(entry)
+            self._end_tail(entry)
+        done(refusal)
 
     def adopt(self, left: Left) -> None:
         """There is something of an earlier run."""

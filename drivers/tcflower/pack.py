@@ -82,6 +82,9 @@ FIRST: Final = HEADER.size + TCMSG.size
 
 _attribute = Struct("=HH")
 _bitfield = Struct("=II")
+_place = Struct(HEADER.format + TCMSG.format[1:] + "HH8sHHI")
+_KIND_SIZE: Final = 4 + len("flower\0")
+_CHAIN_SIZE: Final = 8
 _u8 = Struct("=B")
 _u16 = Struct("=H")
 _u32 = Struct("=I")
@@ -141,6 +144,9 @@ def swapped(number: int) -> int:
     return int.from_bytes(number.to_bytes(2, "big"), ORDER)
 
 
+_EVERY: Final = swapped(ETH_P_ALL)
+
+
 def new_filter(wanted: Filter, block: int, flags: int, sequence: int) -> bytes:
     """The request that installs a filter, or changes the one of the same handle.
 
@@ -173,8 +179,12 @@ def delete_filter(key: tuple[int, int, int], block: int, flags: int, sequence: i
 
 def _about(kind: int, key: tuple[int, int, int], block: int, flags: int, sequence: int) -> bytes:
     chain, pref, handle = key
-    about = string(KIND, "flower") + attribute(CHAIN, _u32.pack(chain))
-    return message(kind, flags, sequence, block, (handle, pref, ETH_P_ALL), about)
+    return _place.pack(
+        *(_place.size, kind, flags | NLM_F_REQUEST, sequence, 0),
+        *(0, BLOCK, handle, block, pref << 16 | _EVERY),
+        *(_KIND_SIZE, KIND, b"flower"),
+        *(_CHAIN_SIZE, CHAIN, chain),
+    )
 
 
 def dump_filters(block: int, sequence: int, terse: bool = False) -> bytes:

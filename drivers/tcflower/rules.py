@@ -204,17 +204,18 @@ class Rules:
         if entry is None:
             self._end(operation)
             return
+        self.installer.remove(entry, partial(self._was_deleted, operation))
 
-        def answered(refusal: Refusal | None) -> None:
-            if refusal is None:
-                self._tables[rule.table_id].remove(rule.match, rule.priority)
-                self._forget(rule.handle)
-                self._end(operation)
-            else:
-                error = OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}")
-                self._end(operation, error)
-
-        self.installer.remove(entry, answered)
+    def _was_deleted(self, operation: IOperation, refusal: Refusal | None) -> None:
+        """The filters of a rule are gone or not."""
+        if refusal is None:
+            rule = operation.rule
+            self._tables[rule.table_id].remove(rule.match, rule.priority)
+            self._forget(rule.handle)
+            self._end(operation)
+        else:
+            error = OpenFlowError(FLOW_MOD_UNKNOWN, f"tc flower: {refusal}")
+            self._end(operation, error)
 
     def _end(self, operation: IOperation, error: OpenFlowError | None = None) -> None:
         self.turns.end(operation.rule.handle)
