@@ -124,7 +124,7 @@ class DevicesTests(FaultHarness, SynchronousTestCase):
     def test_at_once(self) -> None:
         """A device is another before the driver has looked, once and again and again, and so are
         two."""
-        for numbers in ((2,), (3, 2), (2, 2, 3, 2)):
+        for numbers in ((3, 2), (2, 2, 3, 2)):
             before = self.index(numbers[0])
             for number in numbers:
                 self.end(number)

@@ -148,7 +148,7 @@ class FallbackEquivalenceTests(EquivalenceHarness, SynchronousTestCase):
         of_both = [0, 0]
 
         # What fails is not made smaller: it would take minutes in an emulated machine.
-        @settings(max_examples=25, phases=[Phase.generate])
+        @settings(max_examples=16, phases=[Phase.generate])
         @given(worlds(groups=True))
         def check(world: World) -> None:
             for n, count in enumerate(self.check_world(world)):
