@@ -14,7 +14,7 @@ from agent.openflow.match import Match
 from drivers.testing import FakeGroup, FakeMeter, FakeOperation, FakeRule
 from tests.kernel import run
 from tests.kernel.reactors import turn
-from tests.kernel.test_driver import ForwardingHarness
+from tests.kernel.test_driver import SETTLE, ForwardingHarness
 from tests.kernel.test_frames import ARP, TAG, UDP, expected, frame
 
 PACKETS = MeterFlags.PKTPS | MeterFlags.BURST
@@ -48,8 +48,11 @@ class MeterTests(ForwardingHarness, SynchronousTestCase):
         passed = sum(len(self.out(n, *[data] * 5).get(2, [])) for n in (1, 3))
         self.assertIn(passed, (3, 4))
         changed = meter.modified(PACKETS, drop(4, 4))
+        # An answer may come before the thread says that its call has returned.
+        turn(self.reactor, lambda: False, SETTLE)
         sent = self.driver.show()["requests"]
         self.done(FakeOperation.change(meter, changed))
+        turn(self.reactor, lambda: False, SETTLE)
         self.assertEqual(self.driver.show()["requests"], sent + 2)
         self.assertEqual(meter.band_counters[0].packets, 10 - passed)
         time.sleep(1.1)
