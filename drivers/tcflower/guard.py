@@ -82,6 +82,8 @@ class Guard:
         # What to look at: filters that are known, or all.
         self._suspects: set[Key] = set()
         self._all = False
+        # The rules that were told to be degraded, and not to be right again.
+        self._degraded: set[int] = set()
         self._pause = LEAST
         self._last = 0.0
 
@@ -169,7 +171,8 @@ class Guard:
             again = self._rules.wrong - handles
             if surplus or again:
                 self._rest()
-            self._put_back(missing, handles | busy | again)
+            # Something else may have put back what was degraded: that is told by doing it again.
+            self._put_back(missing, handles | busy | again | self._degraded)
 
     def _surplus(self, there: Iterable[Found]) -> list[Key]:
         """The filters of rules that do not have them, and of tails that are none any more: what
@@ -226,6 +229,7 @@ class Guard:
             then="it is put back" if self._restore else "it is left so",
         )
         if handles:
+            self._degraded |= handles
             self._host.degraded_many(handles, why)
 
     def _rest(self) -> None:
@@ -248,6 +252,7 @@ class Guard:
             left -= 1
             if right:
                 well.add(handle)
+                self._degraded.discard(handle)
             if not left:
                 self._host.restored_many(well)
 

@@ -104,6 +104,24 @@ class GuardTests(CheckHarness, SynchronousTestCase):
         self.assert_restored()
         self.assertEqual(sorted(self.kernel.qdiscs), sorted(indexes))
 
+    def test_changed_meanwhile(self) -> None:
+        """A rule that is degraded because no device is left, and is installed for another reason
+        when one comes back, is right again."""
+        for steps in range(8):
+            for name in ("eth1", "eth2"):
+                self.kernel.remove(name)
+            self.pass_time(1, 0.05)
+            self.assertEqual(len(self.host.degraded_rules), len(self.host.expected))
+            self.kernel.add("eth1")
+            for _ in range(steps):
+                self.kernel.turn(self.reactor)
+                self.reactor.advance(0.01)
+            self.kernel.add("eth2")
+            self.pass_time(5, 0.1)
+            self.assertEqual(self.host.degraded_rules, {})
+            self.assertEqual(self.check(), [])
+            self.reactor.advance(QUIET + 1)
+
     def test_missed(self) -> None:
         """When news is lost, everything is looked at."""
         self.kernel.deaf = True
