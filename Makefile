@@ -54,7 +54,8 @@ test: $(VENV)/test.stamp
 
 system-test: $(VENV)/test.stamp $(FAUCET)/stamp
 	@status=0; log=$$(mktemp); \
-	tests/vm/in-kernel $(VM) $(TRIAL) --temp-directory=/tmp/_trial_kernel tests.kernel \
+	VM_TIMEOUT=1500 tests/vm/in-kernel $(VM) \
+		$(TRIAL) --temp-directory=/tmp/_trial_kernel tests.kernel \
 		>$$log 2>&1 & kernel=$$!; \
 	$(TRIAL) tests.system || status=1; \
 	wait $$kernel || status=1; \
