@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_PRIORITY = 0xFFFF
 """The greatest priority that a controller can give; hidden rules have greater ones."""
+SEND_FLOW_REM = int(FlowModFlags.SEND_FLOW_REM)
 
 
 @implementer(IRule)
@@ -61,7 +62,7 @@ class Rule:
     @property
     def send_flow_removed(self) -> bool:
         """Whether controllers are told when it goes."""
-        return bool(self.flags & FlowModFlags.SEND_FLOW_REM)
+        return bool(self.flags & SEND_FLOW_REM)
 
     def deadline(self) -> tuple[float, RemovedReason]:
         """When it expires if nothing happens to it, in seconds of the clock, and of what.
