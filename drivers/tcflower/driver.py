@@ -215,7 +215,8 @@ class TcFlowerDriver(Datapath):
                 )
             )
             undo.pop_all()
-        block.doubt = self._requests.overrun = lambda: self._guard.suspect(None)
+        block.doubt = lambda: self._guard.suspect(None)
+        self._requests.overrun = self._guard.overrun
         self._devices.watch(lambda: self._guard.suspect(None))
         if self._cpu is not None:
             self._cpu.watch(self._requests, self._rules.surroundings.look_at_ground)

@@ -109,6 +109,15 @@ class Guard:
             self._suspects.add(key)
         self._later()
 
+    def overrun(self) -> None:
+        """Acknowledgements were lost, so that any filter may be gone or another.
+
+        To put back what is being changed can lose others; so the next look is later each time.
+        """
+        if self._call is None and not self._looking:
+            self._rest()
+        self.suspect(None)
+
     def _later(self) -> None:
         """Look, when it is time."""
         if self._monitor is None or self._looking or self._call is not None:

@@ -270,6 +270,20 @@ class GuardTests(CheckHarness, SynchronousTestCase):
         self.pass_time(1)
         self.assertEqual(self.check(), [])
 
+    def test_overruns(self) -> None:
+        """Where acknowledgements are lost again and again, looks at all do not keep rules from
+        being changed."""
+        self.kernel.room = 1
+        rule = FakeRule(Match.of(), 30, 0, output(1))
+        self.host.expected[rule.handle] = rule
+        operations = [FakeOperation.add(rule)]
+        operations += [FakeOperation.modify(rule, rule.instructions) for _ in range(3)]
+        for operation in operations:
+            self.driver.submit([operation])
+            self.pass_time(10, 0.05)
+            self.assertTrue(operation.done)
+        self.assertGreater(self.driver.show()["lost answers"], 0)
+
     def test_fight(self) -> None:
         """Somebody who removes again and again what is put back has it noticed ever later; when he
         rests, the next loss is noticed at once."""
