@@ -11,8 +11,9 @@ ways install the same filters:
 
 Only ratios count, for the machine may be emulated.  It has two processors: the agent asks the
 kernel in a thread, and the load generator takes a little; ``tc`` has one to itself all the time.
-The ways take turns, and medians are shown; only Open vSwitch comes last and alone, for it looks at
-its flows all the time.
+Emulated ones hinder each other, so that here the second is of use to echo only.  The ways take
+turns, and medians are shown; only Open vSwitch comes last and alone, for it looks at its flows all
+the time.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Limits:
     """
 
     messages_per_turn: int = 50
-    seconds_per_turn: float = 0.005
+    seconds_per_turn: float = 0.002
     first_frame: int = 1024
     read_ahead: int = 0x10000
     backlog_bytes: int = 4 * 1024 * 1024

@@ -26,7 +26,7 @@ class FairnessTests(FramingCase):
 
     def test_no_longer_than_a_turn(self) -> None:
         """Messages that take long are fewer a turn, but some are always executed."""
-        for seconds, each in ((0.002, 5), (0.0008, 10), (1.0, 5)):
+        for seconds, each in ((0.002, 5), (0.0003, 10), (1.0, 5)):
             receiver, peer = self.channel()
 
             def take(_: bytes, seconds: float = seconds) -> None:
