@@ -70,8 +70,6 @@ class Batches:
         self._limit = limit
         self._enough = limit - limit // 4
         self._handing_over = False
-        # Where nothing is put in order, what need not wait need not stand in line.
-        self._at_once = policy in ("off", "fifo")
 
     def __len__(self) -> int:
         """How many wait."""
@@ -79,13 +77,15 @@ class Batches:
 
     def submit(self, operations: Sequence[IOperation]) -> None:
         """Operations come from the agent."""
+        scheduler = self._scheduler
         room = self._limit - self.under_way
-        if self._at_once and len(operations) <= room and not len(self._scheduler):
+        if not scheduler.reorders and len(operations) <= room and not len(scheduler):
+            # Where nothing is put in order, what need not wait need not stand in line.
             self.under_way += len(operations)
             self._hand_over(operations)
             return
         now = self._now()
-        push = self._scheduler.push
+        push = scheduler.push
         for operation in operations:
             push(operation, now)
         self._go_on()

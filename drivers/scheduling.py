@@ -72,6 +72,7 @@ ADMITTED_A_TURN: Final = 32
 class Scheduler:
     """See the module.
 
+    :ivar reorders: whether the policy is one that puts anything in order.
     :ivar left_out: operations that will not be done, as there was a later one on the same entry;
         whoever uses this completes them with an error and empties the list.
     """
@@ -86,7 +87,7 @@ class Scheduler:
         """:param policy: one of :data:`POLICIES`."""
         self.left_out: list[IOperation] = []
         self._model = model
-        self._reorders = policy in ("greedy", "optimal")
+        self.reorders = policy in ("greedy", "optimal")
         self._optimal = policy == "optimal"
         self._limits = (max_operations, max_seconds)
         self._window = Window(model, *self._limits)
@@ -107,7 +108,7 @@ class Scheduler:
 
         :param now: seconds, not before the last one's.
         """
-        if not self._reorders or self._later or not self._admit(operation, now):
+        if not self.reorders or self._later or not self._admit(operation, now):
             self._later.append((operation, now))
 
     def _admit(self, operation: IOperation, arrived: float) -> bool:
@@ -135,7 +136,7 @@ class Scheduler:
         :raises IndexError: when nothing waits.
         """
         later = self._later
-        if not self._reorders:
+        if not self.reorders:
             return later.popleft()
         for _ in range(min(len(later), ADMITTED_A_TURN)):
             if (self._window.closed and self._window.waiting) or not self._admit(*later[0]):
