@@ -36,6 +36,8 @@ from agent.openflow.messages import FlowMod, Port, PortDesc, PortReason, PortSta
 
 ALL_FIELDS: Final = (1 << KEY_BITS) - 1
 """A :attr:`TableCapabilities.match_mask` that refuses nothing."""
+UNKNOWN_COUNT: Final = (1 << 64) - 1
+"""What OpenFlow has for a counter that there is not (1.3.5 section 7.3.5)."""
 
 
 class OperationKind(enum.Enum):

@@ -26,10 +26,8 @@ from agent.ofproto.table_features import action_types
 from agent.openflow import group_messages as of
 from agent.openflow.actions import GroupAction, groups_of, meters_of
 from agent.openflow.errors import UNKNOWN_METER, OpenFlowError
-from drivers.interfaces import Capabilities, Counters, Entry
+from drivers.interfaces import UNKNOWN_COUNT, Capabilities, Counters, Entry
 
-UNKNOWN: Final = (1 << 64) - 1
-"""What OpenFlow has for a counter that there is not (1.3.5 section 7.3.5)."""
 MOST_BANDS: Final = 0xFF
 """The most bands that a reply can name."""
 
@@ -93,7 +91,7 @@ class NumberedStatistics:
 
 def _pairs(counters: Sequence[Counters]) -> tuple[tuple[int, int], ...]:
     """Packets and bytes; to what is not known something may have been added since."""
-    return tuple((counter.packets, min(counter.bytes, UNKNOWN)) for counter in counters)
+    return tuple((counter.packets, min(counter.bytes, UNKNOWN_COUNT)) for counter in counters)
 
 
 # --- groups -----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from agent.openflow.errors import METER_UNKNOWN, OpenFlowError
 from agent.packet.protocols import ETH_HEADER_LEN
-from drivers.interfaces import Entry, IDriverHost, IMeter, IOperation, OperationKind
+from drivers.interfaces import UNKNOWN_COUNT, Entry, IDriverHost, IMeter, IOperation, OperationKind
 from drivers.software.system import System
 from drivers.tcflower import shared
 from drivers.tcflower.actions import Police, Policer
@@ -33,8 +33,6 @@ from drivers.tcflower.shared import Shared
 
 KIND: Final = "police"
 MAX_METERS: Final = 65_536
-UNKNOWN_BYTES: Final = (1 << 64) - 1
-"""What OpenFlow has for a counter that there is not (1.3.5 section 7.3.5)."""
 PATIENCE: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to remove an action of which the kernel has not let go yet."""
 _MARK: Final = b"mete"
@@ -71,7 +69,7 @@ class _Meter:
         counters.bytes += octets + packets * ETH_HEADER_LEN
         for band in self.meter.band_counters:
             band.packets += drops
-            band.bytes = UNKNOWN_BYTES
+            band.bytes = UNKNOWN_COUNT
 
 
 class Policers:

@@ -11,7 +11,8 @@ from agent.openflow.actions import ApplyActions, MeterInstruction, Output
 from agent.openflow.errors import OpenFlowError
 from agent.openflow.group_messages import BandType, MeterBand, MeterFlags
 from agent.openflow.match import Match
-from drivers.tcflower.policers import PATIENCE, UNKNOWN_BYTES
+from drivers.interfaces import UNKNOWN_COUNT
+from drivers.tcflower.policers import PATIENCE
 from drivers.testing import FakeMeter, FakeOperation, FakeRule
 from tests.drivers.tcflower.police import PoliceAction
 from tests.drivers.tcflower.test_driver import TcFlowerHarness
@@ -138,7 +139,7 @@ class PolicerTests(TcFlowerHarness, SynchronousTestCase):
         counters = self.meter.counters
         self.assertEqual((counters.packets, counters.bytes), (10, 1140))
         (band,) = self.meter.band_counters
-        self.assertEqual((band.packets, band.bytes), (4, UNKNOWN_BYTES))
+        self.assertEqual((band.packets, band.bytes), (4, UNKNOWN_COUNT))
         police.drops = 5
         changed = self.meter.modified(MeterFlags.KBPS, FAST)
         self.assertIsNone(self.run_one(FakeOperation.change(self.meter, changed)))
